@@ -1,0 +1,192 @@
+// Package issuer turns a trusted issuer's configuration into verified claims.
+// It makes the engine's only outbound requests.
+package issuer
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/denial"
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/token"
+)
+
+// Config is a trusted issuer as configured. The field names are those of the API.
+type Config struct {
+	Name        string `json:"name"`
+	BoundIssuer string `json:"bound_issuer"`
+
+	// Where the keys come from: exactly one of these.
+	DiscoveryURL string   `json:"oidc_discovery_url"`
+	JWKSURL      string   `json:"jwks_url"`
+	JWKS         string   `json:"jwks"`
+	PublicKeys   []string `json:"jwt_validation_pubkeys"`
+
+	CAPEM            string   `json:"ca_pem"`
+	AllowedAddresses []string `json:"allowed_addresses"`
+
+	// What its tokens must look like.
+	AllowedAlgorithms []string      `json:"allowed_algorithms"`
+	BoundAudiences    []string      `json:"bound_audiences"`
+	MaxTokenAge       time.Duration `json:"max_token_age"`
+	RequiredClaims    []string      `json:"required_claims"`
+
+	// SubjectPrefix is put before "sub", so that the subjects of two issuers
+	// cannot be the same.
+	SubjectPrefix string `json:"subject_prefix"`
+}
+
+// ReservedPrefixes are the subject prefixes that belong to the engine: Vault
+// entities, and the client_id of a role (RFC 9700 §4.15).
+var ReservedPrefixes = []string{"entity:", "role:"}
+
+// ReservedNames cannot name an issuer: "self" is this engine, and the default
+// prefixes of the others are reserved.
+var ReservedNames = []string{"self", "entity", "role"}
+
+// NewConfig returns an issuer's configuration with its defaults.
+func NewConfig(name string) *Config {
+	return &Config{
+		Name: name, SubjectPrefix: name + ":",
+		AllowedAlgorithms: []string{string(jose.RS256), string(jose.ES256)},
+	}
+}
+
+// Validate checks the configuration by itself.
+func (c *Config) Validate() error {
+	checks := []func() error{c.checkName, c.checkSource, c.checkAlgorithms, c.checkClaims, c.checkAddresses, c.checkPrefix}
+	for _, check := range checks {
+		if err := check(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *Config) checkName() error {
+	if slices.Contains(ReservedNames, c.Name) {
+		return denial.Field("name", "%q is reserved: choose another name", c.Name)
+	}
+	if c.BoundIssuer == "" {
+		return denial.Field("bound_issuer", `must be set to the exact "iss" claim of the issuer's tokens`)
+	}
+	return nil
+}
+
+func (c *Config) checkSource() error {
+	var set []string
+	for _, s := range []struct {
+		field string
+		used  bool
+	}{
+		{"oidc_discovery_url", c.DiscoveryURL != ""},
+		{"jwks_url", c.JWKSURL != ""},
+		{"jwks", c.JWKS != ""},
+		{"jwt_validation_pubkeys", len(c.PublicKeys) > 0},
+	} {
+		if s.used {
+			set = append(set, s.field)
+		}
+	}
+	if len(set) == 0 {
+		return denial.Field("oidc_discovery_url", "exactly one of oidc_discovery_url, jwks_url, jwks, jwt_validation_pubkeys must be set: none is")
+	}
+	if len(set) > 1 {
+		return denial.Field(set[1], "exactly one of oidc_discovery_url, jwks_url, jwks, jwt_validation_pubkeys must be set: got %s", token.List(set))
+	}
+	if c.DiscoveryURL != "" {
+		return CheckURL("oidc_discovery_url", c.DiscoveryURL)
+	}
+	if c.JWKSURL != "" {
+		return CheckURL("jwks_url", c.JWKSURL)
+	}
+	if c.CAPEM != "" || len(c.AllowedAddresses) > 0 {
+		return denial.Field(set[0], "the keys are given inline: ca_pem and allowed_addresses would mean nothing")
+	}
+	_, err := c.inlineKeys()
+	return err
+}
+
+func (c *Config) checkAlgorithms() error {
+	if len(c.AllowedAlgorithms) == 0 {
+		return denial.Field("allowed_algorithms", "must name at least one algorithm")
+	}
+	for _, a := range c.AllowedAlgorithms {
+		if !slices.Contains(token.Algorithms, jose.SignatureAlgorithm(a)) {
+			return denial.Field("allowed_algorithms", "%q is not supported: use any of %v", a, token.Algorithms)
+		}
+	}
+	return nil
+}
+
+func (c *Config) checkClaims() error {
+	if len(c.BoundAudiences) == 0 {
+		return denial.Field("bound_audiences", `must be set: the "aud" claims that mean this engine`)
+	}
+	if slices.Contains(c.BoundAudiences, "") {
+		return denial.Field("bound_audiences", "has an empty element")
+	}
+	if slices.Contains(c.RequiredClaims, "") {
+		return denial.Field("required_claims", "has an empty element")
+	}
+	if c.MaxTokenAge < 0 {
+		return denial.Field("max_token_age", "must not be negative")
+	}
+	return nil
+}
+
+func (c *Config) checkAddresses() error {
+	if _, err := parsePrefixes(c.AllowedAddresses); err != nil {
+		return denial.Field("allowed_addresses", "%s", err)
+	}
+	if c.CAPEM != "" {
+		if _, err := certPool(c.CAPEM); err != nil {
+			return denial.Field("ca_pem", "%s", err)
+		}
+	}
+	return nil
+}
+
+func (c *Config) checkPrefix() error {
+	for _, reserved := range ReservedPrefixes {
+		if c.SubjectPrefix != "" && overlap(c.SubjectPrefix, reserved) {
+			return denial.Field("subject_prefix", "%q cannot be told from the reserved prefix %q", c.SubjectPrefix, reserved)
+		}
+	}
+	return nil
+}
+
+// CheckAgainst refuses a subject prefix that cannot be told from another
+// issuer's: one of them would be the beginning of the other.
+func (c *Config) CheckAgainst(other *Config) error {
+	if c.Name == other.Name {
+		return nil
+	}
+	if c.SubjectPrefix == "" && other.SubjectPrefix == "" {
+		return denial.Field("subject_prefix", "is empty, as the issuer %q's already is: at most one may be", other.Name)
+	}
+	if c.SubjectPrefix != "" && other.SubjectPrefix != "" && overlap(c.SubjectPrefix, other.SubjectPrefix) {
+		return denial.Field("subject_prefix", "%q cannot be told from %q of the issuer %q", c.SubjectPrefix, other.SubjectPrefix, other.Name)
+	}
+	if c.BoundIssuer == other.BoundIssuer {
+		return denial.Field("bound_issuer", "%q is already the bound_issuer of the issuer %q", c.BoundIssuer, other.Name)
+	}
+	return nil
+}
+
+func overlap(a, b string) bool { return strings.HasPrefix(a, b) || strings.HasPrefix(b, a) }
+
+func parsePrefixes(cidrs []string) ([]netip.Prefix, error) {
+	out := make([]netip.Prefix, 0, len(cidrs))
+	for _, cidr := range cidrs {
+		p, err := netip.ParsePrefix(cidr)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, p.Masked())
+	}
+	return out, nil
+}

@@ -1,0 +1,161 @@
+package issuer
+
+import (
+	"bytes"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/go-jose/go-jose/v4"
+
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/denial"
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/token"
+)
+
+// maxKeys is how many keys of one issuer are read; further ones are ignored.
+const maxKeys = 100
+
+// publicKey is one key of an issuer.
+type publicKey struct {
+	ID        string // "" for a PEM key
+	Algorithm jose.SignatureAlgorithm
+	Key       any
+}
+
+// keySet is the keys of one issuer at one time.
+type keySet struct {
+	keys []publicKey
+	// anonymous keys have no ids (PEM): a token's "kid" cannot choose among them.
+	anonymous bool
+}
+
+// candidates returns the keys that may have signed a token: those with its
+// "kid" that fit its algorithm. A token without a "kid" gets a key only if no
+// other key fits.
+func (s keySet) candidates(h token.Header) []publicKey {
+	fits := []publicKey{}
+	for _, k := range s.keys {
+		sameID := s.anonymous || h.KeyID == "" || k.ID == h.KeyID
+		sameAlgorithm := k.Algorithm == "" || k.Algorithm == h.Algorithm
+		if sameID && sameAlgorithm && token.CheckKey(h.Algorithm, k.Key) == nil {
+			fits = append(fits, k)
+		}
+	}
+	if h.KeyID == "" && !s.anonymous && len(fits) > 1 {
+		return nil
+	}
+	return fits
+}
+
+// ids returns the ids of the keys, for the status of the issuer.
+func (s keySet) ids() []string {
+	out := make([]string, 0, len(s.keys))
+	for _, k := range s.keys {
+		out = append(out, k.ID)
+	}
+	return out
+}
+
+// parseJWKS reads a JWK set (RFC 7517 §5). A key that is unusable, symmetric,
+// or not for signatures is skipped: one bad key does not cost the others.
+func parseJWKS(data []byte) (keySet, error) {
+	var document struct {
+		Keys []json.RawMessage `json:"keys"`
+	}
+	if err := json.Unmarshal(data, &document); err != nil {
+		return keySet{}, errors.New("not a JSON Web Key Set")
+	}
+	var set keySet
+	for _, raw := range document.Keys {
+		if len(set.keys) == maxKeys {
+			break
+		}
+		if key, ok := parseJWK(raw); ok {
+			set.keys = append(set.keys, key)
+		}
+	}
+	if len(set.keys) == 0 {
+		return keySet{}, fmt.Errorf("no usable key among the %d of the JSON Web Key Set", len(document.Keys))
+	}
+	return set, nil
+}
+
+func parseJWK(raw json.RawMessage) (publicKey, bool) {
+	var jwk jose.JSONWebKey
+	if err := json.Unmarshal(raw, &jwk); err != nil || !jwk.Valid() {
+		return publicKey{}, false
+	}
+	if jwk.Use != "" && jwk.Use != "sig" {
+		return publicKey{}, false
+	}
+	public := jwk.Public()
+	alg := jose.SignatureAlgorithm(jwk.Algorithm)
+	usable := slices.ContainsFunc(token.Algorithms, func(a jose.SignatureAlgorithm) bool {
+		return (alg == "" || alg == a) && token.CheckKey(a, public.Key) == nil
+	})
+	return publicKey{ID: jwk.KeyID, Algorithm: alg, Key: public.Key}, usable
+}
+
+// parsePEM reads public keys or certificates. They have no ids.
+func parsePEM(texts []string) (keySet, error) {
+	set := keySet{anonymous: true}
+	for i, text := range texts {
+		block, rest := pem.Decode([]byte(text))
+		if block == nil || len(bytes.TrimSpace(rest)) > 0 {
+			return keySet{}, fmt.Errorf("element %d is not one public key in PEM form", i+1)
+		}
+		key, err := parseBlock(block)
+		if err != nil {
+			return keySet{}, fmt.Errorf("element %d: %w", i+1, err)
+		}
+		set.keys = append(set.keys, publicKey{Key: key})
+	}
+	return set, nil
+}
+
+func parseBlock(block *pem.Block) (any, error) {
+	var key any
+	var err error
+	switch block.Type {
+	case "PUBLIC KEY":
+		key, err = x509.ParsePKIXPublicKey(block.Bytes)
+	case "RSA PUBLIC KEY":
+		key, err = x509.ParsePKCS1PublicKey(block.Bytes)
+	case "CERTIFICATE":
+		var cert *x509.Certificate
+		if cert, err = x509.ParseCertificate(block.Bytes); err == nil {
+			key = cert.PublicKey
+		}
+	default:
+		return nil, errors.New("want a block of type PUBLIC KEY, RSA PUBLIC KEY or CERTIFICATE")
+	}
+	if err != nil {
+		return nil, errors.New("malformed key")
+	}
+	if !slices.ContainsFunc(token.Algorithms, func(a jose.SignatureAlgorithm) bool { return token.CheckKey(a, key) == nil }) {
+		return nil, errors.New("want an RSA key of 2048 bits or more, an EC key on P-256, P-384 or P-521, or an Ed25519 key")
+	}
+	return key, nil
+}
+
+// inlineKeys returns the keys that are part of the configuration.
+func (c *Config) inlineKeys() (keySet, error) {
+	if c.JWKS != "" {
+		set, err := parseJWKS([]byte(c.JWKS))
+		if err != nil {
+			return keySet{}, denial.Field("jwks", "%s", err)
+		}
+		return set, nil
+	}
+	if len(c.PublicKeys) > maxKeys {
+		return keySet{}, denial.Field("jwt_validation_pubkeys", "has more than %d keys", maxKeys)
+	}
+	set, err := parsePEM(c.PublicKeys)
+	if err != nil {
+		return keySet{}, denial.Field("jwt_validation_pubkeys", "%s", err)
+	}
+	return set, nil
+}
