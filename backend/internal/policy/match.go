@@ -1,0 +1,180 @@
+package policy
+
+import (
+	"encoding/json"
+	"maps"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/ryanuber/go-glob"
+
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/denial"
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/token"
+)
+
+// Match tells whether the role takes a subject with these verified claims.
+func (r *Role) Match(claims token.Claims) error {
+	if r.BoundSubject != "" {
+		if sub, _ := claims["sub"].(string); sub != r.BoundSubject {
+			return refuse("bound_subject", `"sub" claim: the role %q is bound to another subject`, r.Name)
+		}
+	}
+	if len(r.BoundAudiences) > 0 {
+		audience, err := claims.Strings("aud")
+		if err != nil {
+			return err
+		}
+		if !token.Intersects(audience, r.BoundAudiences) {
+			return refuse("bound_audiences", `"aud" claim: the role %q expects one of %s but got %s`,
+				r.Name, token.List(r.BoundAudiences), token.List(audience))
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.BoundClaims)) {
+		value, ok := lookUp(claims, name)
+		if !ok {
+			return refuse("bound_claims", "claim %q is missing and the role %q binds it", name, r.Name)
+		}
+		if !matchAny(value, r.BoundClaims[name], r.BoundClaimsType) {
+			return refuse("bound_claims", "claim %q does not have a value that the role %q is bound to", name, r.Name)
+		}
+	}
+	return nil
+}
+
+func refuse(rule, format string, args ...any) *denial.Error {
+	return denial.New(denial.InvalidRequest, denial.Subject, rule, format, args...)
+}
+
+// lookUp finds a claim by its name or, if the name begins with a slash, by JSON
+// pointer (RFC 6901).
+func lookUp(claims token.Claims, name string) (any, bool) {
+	if !strings.HasPrefix(name, "/") {
+		v, ok := claims[name]
+		return v, ok
+	}
+	unescape := strings.NewReplacer("~1", "/", "~0", "~")
+	var at any = map[string]any(claims)
+	for part := range strings.SplitSeq(name[1:], "/") {
+		switch node := at.(type) {
+		case map[string]any:
+			next, ok := node[unescape.Replace(part)]
+			if !ok {
+				return nil, false
+			}
+			at = next
+		case []any:
+			i, err := strconv.Atoi(part)
+			if err != nil || i < 0 || i >= len(node) || strconv.Itoa(i) != part {
+				return nil, false
+			}
+			at = node[i]
+		default:
+			return nil, false
+		}
+	}
+	return at, true
+}
+
+// matchAny tells whether a claim, or one element of it if it is an array, is
+// one of the wanted values. Types must agree: "true" is not true.
+func matchAny(claim, wanted any, how string) bool {
+	wants, ok := wanted.([]any)
+	if !ok {
+		wants = []any{wanted}
+	}
+	values, ok := claim.([]any)
+	if !ok {
+		values = []any{claim}
+	}
+	for _, want := range wants {
+		if slices.ContainsFunc(values, func(v any) bool { return matchOne(v, want, how) }) {
+			return true
+		}
+	}
+	return false
+}
+
+func matchOne(value, want any, how string) bool {
+	switch want := want.(type) {
+	case string:
+		s, ok := value.(string)
+		if ok && how == MatchGlob {
+			return glob.Glob(want, s)
+		}
+		return ok && s == want
+	case bool:
+		return value == want
+	}
+	a, okA := integer(value)
+	b, okB := integer(want)
+	return okA && okB && a == b
+}
+
+// maxExact is the largest integer that a JSON number keeps on its way through
+// Vault, which reads it as a double.
+const maxExact = 1 << 53
+
+// integer returns a JSON number as an integer, in each form that a decoder
+// gives it. Fractions and numbers that a double cannot hold are not integers.
+func integer(v any) (int64, bool) {
+	var f float64
+	switch n := v.(type) {
+	case json.Number:
+		i, err := n.Int64()
+		return i, err == nil && i <= maxExact && i >= -maxExact
+	case float64:
+		f = n
+	case int:
+		f = float64(n)
+	case int64:
+		f = float64(n)
+	default:
+		return 0, false
+	}
+	return int64(f), f == math.Trunc(f) && math.Abs(f) <= maxExact
+}
+
+// checkBoundClaims checks the form of bound_claims: each claim is bound to one
+// or more strings, booleans or integers.
+func checkBoundClaims(bound map[string]any, how string) error {
+	for _, name := range slices.Sorted(maps.Keys(bound)) {
+		if name == "" || name == "/" {
+			return denial.Field("bound_claims", "has a claim without a name")
+		}
+		wants, ok := bound[name].([]any)
+		if !ok {
+			wants = []any{bound[name]}
+		}
+		if len(wants) == 0 {
+			return denial.Field("bound_claims", "claim %q has an empty list of values: nothing could match it", name)
+		}
+		for _, want := range wants {
+			if err := checkWanted(name, want, how); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func checkWanted(name string, want any, how string) error {
+	_, isInteger := integer(want)
+	switch want := want.(type) {
+	case string:
+		if want == "" {
+			return denial.Field("bound_claims", "claim %q has an empty value", name)
+		}
+		if how == MatchGlob && strings.Trim(want, "*") == "" {
+			return denial.Field("bound_claims", "claim %q: the pattern %q matches every value", name, want)
+		}
+		return nil
+	case bool:
+		return nil
+	}
+	if isInteger {
+		return nil
+	}
+	return denial.Field("bound_claims", "claim %q must be bound to a string, a boolean, an integer up to 2^53, or a list of them", name)
+}

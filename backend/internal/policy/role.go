@@ -1,0 +1,235 @@
+// Package policy holds what roles allow, and decides. A decision is made from
+// verified claims alone; what no rule allows is refused.
+package policy
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/denial"
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/token"
+)
+
+// Self is the name under which a role accepts this engine's own tokens.
+const Self = "self"
+
+// Role says who may exchange, for what, and how the answer is made. The field
+// names are those of the API.
+type Role struct {
+	// ID is random and never reused: a token names it, so that deleting a role
+	// kills its tokens and a new role of the same name does not revive them.
+	ID   string `json:"id"`
+	Name string `json:"name"`
+
+	// Who.
+	SubjectSource   string         `json:"subject_source"`
+	Issuers         []string       `json:"issuers"`
+	BoundSubject    string         `json:"bound_subject"`
+	BoundAudiences  []string       `json:"bound_audiences"`
+	BoundClaims     map[string]any `json:"bound_claims"`
+	BoundClaimsType string         `json:"bound_claims_type"`
+
+	// What.
+	AllowedAudiences []string            `json:"allowed_audiences"`
+	DefaultAudience  string              `json:"default_audience"`
+	AllowedScopes    []string            `json:"allowed_scopes"`
+	DefaultScopes    []string            `json:"default_scopes"`
+	SubjectScopes    string              `json:"subject_scopes"`
+	ScopeMap         map[string][]string `json:"scope_map"`
+
+	// How.
+	Key           string        `json:"key"`
+	Type          string        `json:"typ"`
+	TTL           time.Duration `json:"ttl"`
+	MaxTTL        time.Duration `json:"max_ttl"`
+	GenerateLease bool          `json:"generate_lease"`
+}
+
+// The values of subject_source, bound_claims_type and subject_scopes.
+const (
+	SubjectToken  = "token"
+	SubjectCaller = "caller"
+
+	MatchString = "string"
+	MatchGlob   = "glob"
+
+	ScopesIntersect = "intersect"
+	ScopesMap       = "map"
+	ScopesIgnore    = "ignore"
+)
+
+// NewRole returns a role with the defaults of every field that has one. It
+// allows nothing yet.
+func NewRole(id, name string) *Role {
+	return &Role{
+		ID: id, Name: name, SubjectSource: SubjectToken, BoundClaimsType: MatchString,
+		SubjectScopes: ScopesIntersect, Type: "at+jwt", GenerateLease: true,
+	}
+}
+
+// Validate checks the role by itself: what can be said without knowing the
+// keys, issuers and guardrails of the mount.
+func (r *Role) Validate() error {
+	checks := []func() error{r.checkChoices, r.checkWho, r.checkCaller, r.checkTargets, r.checkScopes, r.checkTTL}
+	for _, check := range checks {
+		if err := check(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *Role) checkChoices() error {
+	for _, c := range []struct {
+		field, value string
+		allowed      []string
+	}{
+		{"subject_source", r.SubjectSource, []string{SubjectToken, SubjectCaller}},
+		{"bound_claims_type", r.BoundClaimsType, []string{MatchString, MatchGlob}},
+		{"subject_scopes", r.SubjectScopes, []string{ScopesIntersect, ScopesMap, ScopesIgnore}},
+		{"typ", r.Type, []string{"at+jwt", "JWT"}},
+	} {
+		if !slices.Contains(c.allowed, c.value) {
+			return denial.Field(c.field, "%q is not one of %s", c.value, token.List(c.allowed))
+		}
+	}
+	return nil
+}
+
+// checkWho refuses a role that binds nothing: it would take every token of its
+// issuers.
+func (r *Role) checkWho() error {
+	if err := checkBoundClaims(r.BoundClaims, r.BoundClaimsType); err != nil {
+		return err
+	}
+	if r.SubjectSource == SubjectCaller {
+		return nil
+	}
+	switch {
+	case len(r.Issuers) == 0:
+		return denial.Field("issuers", `must name at least one issuer (or set subject_source to "caller")`)
+	case r.BoundSubject == "" && len(r.BoundAudiences) == 0 && len(r.BoundClaims) == 0:
+		return denial.Field("bound_claims", "the role would accept every token of its issuers: "+
+			"set at least one of bound_claims, bound_subject, bound_audiences")
+	case slices.Contains(r.Issuers, Self) && len(r.BoundAudiences) == 0:
+		return denial.Field("bound_audiences", "must be set in a role that accepts this engine's own tokens (issuer %q)", Self)
+	}
+	return checkIdentifiers("bound_audiences", r.BoundAudiences)
+}
+
+// checkCaller refuses fields that would silently mean nothing: a caller is
+// identified by Vault, not by a token.
+func (r *Role) checkCaller() error {
+	if r.SubjectSource != SubjectCaller {
+		return nil
+	}
+	switch {
+	case len(r.Issuers) > 0:
+		return denial.Field("issuers", `must be empty when subject_source is "caller"`)
+	case len(r.BoundAudiences) > 0:
+		return denial.Field("bound_audiences", `must be empty when subject_source is "caller": a Vault entity has no audience`)
+	case r.SubjectScopes != ScopesIntersect:
+		return denial.Field("subject_scopes", `must be left at %q when subject_source is "caller": a Vault entity has no scopes, allowed_scopes alone decides`, ScopesIntersect)
+	}
+	return nil
+}
+
+func (r *Role) checkTargets() error {
+	if len(r.AllowedAudiences) == 0 {
+		return denial.Field("allowed_audiences", "must name at least one audience")
+	}
+	if err := checkIdentifiers("allowed_audiences", r.AllowedAudiences); err != nil {
+		return err
+	}
+	for _, a := range r.AllowedAudiences {
+		if strings.Contains(a, "*") {
+			return denial.Field("allowed_audiences", "%q: a role lists exact audiences, without wildcards", a)
+		}
+	}
+	if r.DefaultAudience != "" && !slices.Contains(r.AllowedAudiences, r.DefaultAudience) {
+		return denial.Field("default_audience", "%q is not in allowed_audiences", r.DefaultAudience)
+	}
+	return nil
+}
+
+func (r *Role) checkScopes() error {
+	if err := checkIdentifiers("allowed_scopes", r.AllowedScopes); err != nil {
+		return err
+	}
+	if s, ok := outside(r.DefaultScopes, r.AllowedScopes); ok {
+		return denial.Field("default_scopes", "%q is not in allowed_scopes", s)
+	}
+	if (r.SubjectScopes == ScopesMap) != (len(r.ScopeMap) > 0) {
+		return denial.Field("scope_map", "must be set when subject_scopes is %q, and only then", ScopesMap)
+	}
+	for from, to := range r.ScopeMap {
+		if s, ok := outside(to, r.AllowedScopes); ok {
+			return denial.Field("scope_map", "%q maps to %q, which is not in allowed_scopes", from, s)
+		}
+	}
+	return nil
+}
+
+func (r *Role) checkTTL() error {
+	switch {
+	case r.TTL < 0:
+		return denial.Field("ttl", "must not be negative")
+	case r.MaxTTL < 0:
+		return denial.Field("max_ttl", "must not be negative")
+	case r.MaxTTL > 0 && r.TTL > r.MaxTTL:
+		return denial.Field("ttl", "%s is more than max_ttl, which is %s", r.TTL, r.MaxTTL)
+	}
+	return nil
+}
+
+// Warnings tells what is accepted but deserves a second look.
+func (r *Role) Warnings() []string {
+	var out []string
+	if r.SubjectScopes == ScopesIgnore && len(r.AllowedScopes) > 0 {
+		out = append(out, `subject_scopes is "ignore": allowed_scopes are granted even if the subject token does not have them`)
+	}
+	if len(r.Issuers) > 0 && r.BoundSubject == "" && len(r.BoundClaims) == 0 {
+		out = append(out, "only bound_audiences is set: every subject of the issuers may use this role; "+
+			"set bound_subject or bound_claims to narrow it")
+	}
+	return out
+}
+
+// checkIdentifiers refuses audiences and scopes that cannot be told apart once
+// they are written into a list. A comma is refused because Vault joins repeated
+// form fields with one.
+func checkIdentifiers(field string, values []string) error {
+	for i, v := range values {
+		if v == "" {
+			return denial.Field(field, "has an empty element")
+		}
+		if c, bad := badCharacter(v); bad {
+			return denial.Field(field, "element %q has the character %q: printable ASCII other than space, comma, quote and backslash is allowed", v, c)
+		}
+		if slices.Contains(values[:i], v) {
+			return denial.Field(field, "has %q twice", v)
+		}
+	}
+	return nil
+}
+
+// badCharacter finds what RFC 6749 §3.3 does not permit in a scope token, or a
+// comma.
+func badCharacter(s string) (rune, bool) {
+	for _, c := range s {
+		if c <= ' ' || c > '~' || c == ',' || c == '"' || c == '\\' {
+			return c, true
+		}
+	}
+	return 0, false
+}
+
+func outside(values, allowed []string) (string, bool) {
+	for _, v := range values {
+		if !slices.Contains(allowed, v) {
+			return v, true
+		}
+	}
+	return "", false
+}
