@@ -1,0 +1,124 @@
+package exchange
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/denial"
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/issuer"
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/keyring"
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/policy"
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/token"
+)
+
+// The checks in this file hold one object about to be written against the
+// others of the mount. Each is called on a snapshot that has the object already.
+
+// CheckConfig checks the configuration against keys, issuers and roles.
+func (s *Snapshot) CheckConfig() error {
+	c := s.Config
+	if c.DefaultKey != "" && s.Keys[c.DefaultKey] == nil {
+		return s.missingKey("default_key", c.DefaultKey)
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.Issuers)) {
+		if s.Issuers[name].BoundIssuer == c.Issuer {
+			return denial.Field("issuer", "%q is the bound_issuer of the issuer %q: this engine's own tokens are accepted under the name %q", c.Issuer, name, policy.Self)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.Keys)) {
+		if lead := s.Keys[name].PublicationLead; c.JWKSMaxAge >= lead {
+			return denial.Field("jwks_max_age", "%s must be less than the publication_lead of every key, and that of key %q is %s", c.JWKSMaxAge, name, lead)
+		}
+	}
+	return s.checkRoleKeys("default_key", "max_ttl")
+}
+
+// CheckIssuer checks an issuer against the other issuers.
+func (s *Snapshot) CheckIssuer(c *issuer.Config) error {
+	if s.Config != nil && c.BoundIssuer == s.Config.Issuer {
+		return denial.Field("bound_issuer", "%q is this engine itself: its tokens are accepted under the name %q", c.BoundIssuer, policy.Self)
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.Issuers)) {
+		if err := c.CheckAgainst(s.Issuers[name].Config); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// maxJWKS is how many keys the JWKS may hold: Entra reads the first 100.
+const maxJWKS = 100
+
+// CheckKey checks a key against the configuration and the roles that use it.
+func (s *Snapshot) CheckKey(k *keyring.Key) error {
+	if k.VerificationPeriod < MinTTL {
+		return denial.Field("verification_period", "must be at least %s", MinTTL)
+	}
+	maxAge := NewConfig().JWKSMaxAge
+	if s.Config != nil {
+		maxAge = s.Config.JWKSMaxAge
+	}
+	if k.PublicationLead <= maxAge {
+		return denial.Field("publication_lead", "%s must be more than jwks_max_age of config, which is %s", k.PublicationLead, maxAge)
+	}
+	versions := 0
+	for _, other := range s.Keys {
+		versions += len(other.Versions)
+	}
+	if versions > maxJWKS {
+		return denial.Field("name", "the JWKS would hold %d keys: %d is the limit", versions, maxJWKS)
+	}
+	return s.checkRoleKeys("name", "verification_period")
+}
+
+// CheckRole checks a role against configuration, issuers and keys.
+func (s *Snapshot) CheckRole(r *policy.Role) error {
+	if s.Config == nil {
+		return denial.Field("allowed_audiences", "the mount has no guardrails yet: write config first")
+	}
+	for _, name := range r.Issuers {
+		if name != policy.Self && s.Issuers[name] == nil {
+			return denial.Field("issuers", "issuer %q does not exist: create it with issuers/%s, or use one of %s",
+				name, name, token.List(append(slices.Sorted(maps.Keys(s.Issuers)), policy.Self)))
+		}
+	}
+	if key := s.KeyOf(r); key == "" {
+		return denial.Field("key", "is empty and config has no default_key")
+	} else if s.Keys[key] == nil {
+		return s.missingKey("key", key)
+	}
+	if r.MaxTTL > s.Config.MaxTTL {
+		return denial.Field("max_ttl", "%s is more than max_ttl of config, which is %s", r.MaxTTL, s.Config.MaxTTL)
+	}
+	if ceiling := s.MaxTTLOf(r); r.TTL > ceiling {
+		return denial.Field("ttl", "%s is more than max_ttl, which is %s", r.TTL, ceiling)
+	}
+	if err := r.CheckWithin(s.Config.AllowedAudiences, s.Config.AllowedScopes); err != nil {
+		return err
+	}
+	return s.checkRoleKeys("key", "max_ttl")
+}
+
+// checkRoleKeys holds every role against the key that signs for it: the key
+// exists, and stays published for as long as a token of the role may live.
+func (s *Snapshot) checkRoleKeys(keyField, ttlField string) error {
+	if s.Config == nil {
+		return nil
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.Roles)) {
+		role := s.Roles[name]
+		key := s.Keys[s.KeyOf(role)]
+		if key == nil {
+			return denial.Field(keyField, "the role %q would have no key to sign with", name)
+		}
+		if ttl := s.MaxTTLOf(role); ttl > key.VerificationPeriod {
+			return denial.Field(ttlField, "tokens of the role %q may live %s, and the verification_period of key %q is %s",
+				name, ttl, key.Name, key.VerificationPeriod)
+		}
+	}
+	return nil
+}
+
+func (s *Snapshot) missingKey(field, name string) error {
+	return denial.Field(field, "key %q does not exist: create it with keys/%s, or use one of %s", name, name, token.List(slices.Sorted(maps.Keys(s.Keys))))
+}

@@ -1,0 +1,51 @@
+package exchange
+
+import (
+	"errors"
+	"time"
+
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/denial"
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/policy"
+)
+
+// lifetime computes "exp", here and nowhere else: the earliest of what was
+// asked for or is the role's default, the role's and the mount's ceilings,
+// Vault's ceiling for the mount, the subject token's own "exp", and the moment
+// up to which the signing key is certain to be published. Leeway has no part in
+// it. Asking for more than the role allows is refused; the other ceilings
+// shorten the life, and expires_in tells.
+func (s *Snapshot) lifetime(role *policy.Role, subject *subject, req Request, issued time.Time) (time.Time, error) {
+	ceiling := s.MaxTTLOf(role)
+	if req.TTL > ceiling {
+		return time.Time{}, denial.New(denial.InvalidRequest, denial.Lifetime, "ttl",
+			"%s is more than the max_ttl of the role %q, which is %s", req.TTL, role.Name, ceiling)
+	}
+	key := s.Keys[s.KeyOf(role)]
+	if key == nil || req.MountMaxTTL <= 0 {
+		return time.Time{}, denial.Server(denial.Lifetime, errors.New("no signing key, or no mount TTL"))
+	}
+	ttl := req.TTL
+	if ttl == 0 {
+		ttl = role.TTL
+	}
+	if ttl == 0 {
+		ttl = s.Config.DefaultTTL
+	}
+	expires := issued.Add(min(ttl, ceiling, req.MountMaxTTL))
+	expires = earliest(expires, key.Active().LastVerifiable(issued))
+	if !subject.expires.IsZero() {
+		expires = earliest(expires, subject.expires)
+	}
+	expires = expires.Truncate(time.Second)
+	if expires.Sub(issued) < MinTTL {
+		return time.Time{}, denial.New(denial.InvalidRequest, denial.Lifetime, "exp", "the subject token expires too soon for a token to be made from it")
+	}
+	return expires, nil
+}
+
+func earliest(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}

@@ -1,0 +1,119 @@
+package exchange
+
+import (
+	"context"
+	"time"
+
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/denial"
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/policy"
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/token"
+)
+
+// Token type identifiers (RFC 8693 §3).
+const (
+	TypeAccessToken = "urn:ietf:params:oauth:token-type:access_token" //nolint:gosec // a URI, not a credential
+	TypeIDToken     = "urn:ietf:params:oauth:token-type:id_token"     //nolint:gosec // a URI, not a credential
+	TypeJWT         = "urn:ietf:params:oauth:token-type:jwt"          //nolint:gosec // a URI, not a credential
+)
+
+// Request is a token exchange request (RFC 8693 §2.1), from whatever entrance.
+type Request struct {
+	Role               string
+	SubjectToken       token.Secret
+	SubjectTokenType   string
+	ActorToken         token.Secret
+	ActorTokenType     string
+	Audience           []string
+	Resource           []string
+	Scope              []string
+	RequestedTokenType string
+	TTL                time.Duration // zero for the role's
+
+	// Caller identifies who makes the request, for the roles that ask for it;
+	// nil where nobody did.
+	Caller func(context.Context) (*Caller, error)
+	// MountMaxTTL is Vault's own ceiling for the mount.
+	MountMaxTTL time.Duration
+}
+
+// Caller is the Vault entity that makes a request.
+type Caller struct {
+	EntityID string // "" for a token without an entity, such as a root token
+	// Claims are what a role may bind: sub (the entity's id), name, metadata,
+	// groups.
+	Claims token.Claims
+}
+
+// checkForm checks what can be said before the role is known.
+func (r *Request) checkForm() error {
+	for _, t := range []struct {
+		name, typeName string
+		token          token.Secret
+		tokenType      string
+	}{
+		{"subject_token", "subject_token_type", r.SubjectToken, r.SubjectTokenType},
+		{"actor_token", "actor_token_type", r.ActorToken, r.ActorTokenType},
+	} {
+		if t.token == "" && t.tokenType != "" {
+			return denial.New(denial.InvalidRequest, denial.Parse, t.typeName, "is given without %s", t.name)
+		}
+	}
+	if r.ActorToken != "" && r.ActorTokenType == "" {
+		return denial.New(denial.InvalidRequest, denial.Parse, "actor_token_type", "is required with actor_token")
+	}
+	switch r.SubjectTokenType {
+	case "", TypeAccessToken, TypeIDToken, TypeJWT:
+	default:
+		return denial.New(denial.InvalidRequest, denial.Parse, "subject_token_type", "%s is not supported: use one of %s",
+			token.List([]string{r.SubjectTokenType}), token.List([]string{TypeJWT, TypeIDToken, TypeAccessToken}))
+	}
+	if r.TTL < 0 {
+		return denial.New(denial.InvalidRequest, denial.Parse, "ttl", "must not be negative")
+	}
+	return nil
+}
+
+// issuedType decides the type of the answer (RFC 8693 §2.2.1): a role for plain
+// JWTs issues either type, a role for access tokens only access tokens, so that
+// no caller can have the "typ" header weakened.
+func (r *Request) issuedType(role *policy.Role) (string, error) {
+	switch {
+	case r.RequestedTokenType == "", r.RequestedTokenType == TypeAccessToken:
+		return TypeAccessToken, nil
+	case r.RequestedTokenType == TypeJWT && role.Type == "JWT":
+		return TypeJWT, nil
+	case r.RequestedTokenType == TypeJWT:
+		return "", denial.New(denial.InvalidRequest, denial.Parse, "requested_token_type",
+			"the role %q issues access tokens (typ at+jwt): ask for %q", role.Name, TypeAccessToken)
+	}
+	return "", denial.New(denial.InvalidRequest, denial.Parse, "requested_token_type", "%s is not supported: use %q or %q",
+		token.List([]string{r.RequestedTokenType}), TypeAccessToken, TypeJWT)
+}
+
+// tokenType is "token_type" for an issued type (RFC 8693 §2.2.1).
+func tokenType(issued string) string {
+	if issued == TypeAccessToken {
+		return "Bearer"
+	}
+	return "N_A"
+}
+
+// Answer is a successful response (RFC 8693 §2.2.1) and what is logged of it.
+type Answer struct {
+	AccessToken     token.Secret
+	IssuedTokenType string
+	TokenType       string
+	Scope           []string
+	IssuedAt        time.Time
+	Expires         time.Time
+
+	ID       string // "jti"
+	Chain    string // "txn"
+	Subject  string
+	Audience []string
+	KeyID    string
+	Role     *policy.Role
+}
+
+// ExpiresIn returns the token's life, in whole seconds.
+func (a *Answer) ExpiresIn() time.Duration { return a.Expires.Sub(a.IssuedAt) }

@@ -1,0 +1,141 @@
+// Package mint makes tokens: build the claims, sign them, and check the result
+// as a resource server would before anybody gets it.
+package mint
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/denial"
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/keyring"
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/token"
+)
+
+// Params are what goes into one token. Every field but Scope must be set.
+type Params struct {
+	Type     string // the "typ" header: one of token.Kinds
+	Issuer   string
+	Subject  string
+	ClientID string
+	Audience []string
+	Scope    []string
+	IssuedAt time.Time // whole seconds
+	Expires  time.Time // whole seconds
+	ID       string    // "jti"
+	Chain    string    // "txn"
+	Lineage  token.Lineage
+}
+
+// Build returns the claims (RFC 9068 §2.2): "aud" is a string if there is one
+// audience, "scope" is left out if none was granted.
+func Build(p Params) token.Claims {
+	claims := token.Claims{
+		"iss": p.Issuer, "sub": p.Subject, "client_id": p.ClientID,
+		"iat": p.IssuedAt.Unix(), "exp": p.Expires.Unix(),
+		"jti": p.ID, "txn": p.Chain, "lineage": p.Lineage.Claim(), "aud": p.Audience,
+	}
+	if len(p.Audience) == 1 {
+		claims["aud"] = p.Audience[0]
+	}
+	if len(p.Scope) > 0 {
+		claims["scope"] = strings.Join(p.Scope, " ")
+	}
+	return claims
+}
+
+// Token builds, signs and checks one token. Now is the time of the check.
+func Token(key *keyring.Key, p Params, now time.Time) (token.Secret, error) {
+	signed, err := sign(key, p.Type, Build(p))
+	if err != nil {
+		return "", denial.Server(denial.Mint, err)
+	}
+	if err := check(signed, key, p, now); err != nil {
+		return "", denial.Server(denial.Mint, fmt.Errorf("our own token failed its check: %w", err))
+	}
+	return signed, nil
+}
+
+func sign(key *keyring.Key, typ string, claims token.Claims) (token.Secret, error) {
+	payload, err := json.Marshal(claims)
+	if err != nil {
+		return "", err
+	}
+	active := key.Active()
+	if active.Signer() == nil {
+		return "", fmt.Errorf("key %q cannot sign", active.KeyID)
+	}
+	signer, err := jose.NewSigner(
+		jose.SigningKey{Algorithm: key.Algorithm, Key: jose.JSONWebKey{Key: active.Signer(), KeyID: active.KeyID}},
+		(&jose.SignerOptions{}).WithType(jose.ContentType(typ)))
+	if err != nil {
+		return "", err
+	}
+	jws, err := signer.Sign(payload)
+	if err != nil {
+		return "", err
+	}
+	compact, err := jws.CompactSerialize()
+	return token.Secret(compact), err
+}
+
+// check reads the signed token back with the key as the JWKS publishes it, and
+// holds its claims against what was asked for.
+func check(signed token.Secret, key *keyring.Key, p Params, now time.Time) error {
+	u, err := token.Parse(signed)
+	if err != nil {
+		return err
+	}
+	jwks := keyring.JWKS(map[string]*keyring.Key{key.Name: key}, now)
+	published := jwks.Key(u.Header.KeyID)
+	if len(published) != 1 {
+		return fmt.Errorf("key %q is published %d times", u.Header.KeyID, len(published))
+	}
+	claims, err := u.Verify(published[0].Key)
+	if err != nil {
+		return err
+	}
+	kind, ok := token.KindOf(u.Header.Type)
+	if !ok {
+		return fmt.Errorf("typ %q is not a kind that we sign", u.Header.Type)
+	}
+	if problem := kind.Check(claims); problem != "" {
+		return fmt.Errorf("claim %s", problem)
+	}
+	dates, err := u.Validate(claims, token.Expect{
+		Issuer: p.Issuer, Audiences: p.Audience, Types: []string{strings.ToLower(p.Type)}, Now: now,
+	})
+	if err != nil {
+		return err
+	}
+	return checkClaims(claims, dates, p, now, key)
+}
+
+func checkClaims(claims token.Claims, dates token.Dates, p Params, now time.Time, key *keyring.Key) error {
+	audience, err := claims.Strings("aud")
+	if err != nil {
+		return err
+	}
+	scopes, err := claims.Scopes()
+	if err != nil {
+		return err
+	}
+	switch {
+	case claims["sub"] != p.Subject || p.Subject == "":
+		return fmt.Errorf("sub: expected %q", p.Subject)
+	case claims["client_id"] != p.ClientID || p.ClientID == "":
+		return fmt.Errorf("client_id: expected %q", p.ClientID)
+	case claims["jti"] != p.ID || p.ID == "":
+		return fmt.Errorf("jti: expected %q", p.ID)
+	case len(audience) != len(p.Audience) || len(scopes) != len(p.Scope):
+		return fmt.Errorf("expected %d audiences and %d scopes", len(p.Audience), len(p.Scope))
+	case !dates.Expires.Equal(p.Expires) || !dates.IssuedAt.Equal(p.IssuedAt):
+		return fmt.Errorf("exp and iat: expected %s and %s", p.Expires, p.IssuedAt)
+	case dates.Expires.After(key.Active().LastVerifiable(now)):
+		return fmt.Errorf("exp: outlives the publication of its key")
+	}
+	return nil
+}
