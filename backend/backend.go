@@ -1,0 +1,122 @@
+// Package backend is the token-exchange secrets engine as Vault sees it: paths,
+// storage and leases. What an exchange may do is decided in the packages below
+// internal, which know no Vault.
+package backend
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/vault/sdk/framework"
+	"github.com/hashicorp/vault/sdk/logical"
+
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/exchange"
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/revocation"
+)
+
+// Version is the version of the plugin as Vault's catalog knows it.
+const Version = "v0.1.0"
+
+const help = `
+The token-exchange secrets engine is an OAuth 2.0 token exchange authorization
+server (RFC 8693). It takes a token from one trust domain, lets a role decide,
+and answers with a narrower, short-lived token for another audience, signed with
+a key that never leaves Vault.
+
+To set it up, write in this order: keys/:name, config, issuers/:name,
+roles/:name. Then write exchange/:role.
+`
+
+// Options are what a test replaces. The zero value is production.
+type Options struct {
+	Now func() time.Time
+}
+
+type backend struct {
+	*framework.Backend
+	now func() time.Time
+
+	// mu guards writes to storage and the loading of what it holds.
+	mu          sync.Mutex
+	snapshot    atomic.Pointer[exchange.Snapshot] // nil until loaded
+	revocations revocation.Set
+
+	exchanger exchange.Exchanger
+	mountTTL  mountTTL
+	metrics   *metrics
+}
+
+// Factory returns the engine for one mount.
+func Factory(ctx context.Context, conf *logical.BackendConfig) (logical.Backend, error) {
+	return New(ctx, conf, Options{})
+}
+
+// New is [Factory] with options.
+func New(ctx context.Context, conf *logical.BackendConfig, o Options) (logical.Backend, error) {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	b := &backend{now: o.Now, metrics: newMetrics()}
+	b.exchanger = exchange.Exchanger{Now: o.Now, Revocations: &b.revocations}
+	b.mountTTL.now = o.Now
+	b.Backend = &framework.Backend{
+		Help:           help,
+		BackendType:    logical.TypeLogical,
+		RunningVersion: Version,
+		PathsSpecial: &logical.Paths{
+			Unauthenticated: []string{".well-known/keys", ".well-known/openid-configuration"},
+			SealWrapStorage: []string{keyPrefix, secretPath},
+		},
+		Paths: slices.Concat(
+			b.configPaths(), b.issuerPaths(), b.keyPaths(), b.rolePaths(),
+			b.exchangePaths(), b.tokenPaths(), b.wellKnownPaths(), b.metricsPaths(),
+		),
+		Secrets:        []*framework.Secret{b.leasedToken()},
+		InitializeFunc: b.initialize,
+		PeriodicFunc:   b.periodic,
+		Invalidate:     b.invalidate,
+	}
+	return b, b.Setup(ctx, conf)
+}
+
+// HandleRequest refuses malformed credentials before the framework sees them,
+// and turns a panic into an error: the process serves every mount of the engine.
+func (b *backend) HandleRequest(ctx context.Context, req *logical.Request) (resp *logical.Response, err error) {
+	defer b.recoverTo(req, &err)
+	if err := checkCredentialFields(req); err != nil {
+		return b.refuse(req, err)
+	}
+	return b.Backend.HandleRequest(ctx, req)
+}
+
+// HandleExistenceCheck turns a panic into an error, as HandleRequest does.
+func (b *backend) HandleExistenceCheck(ctx context.Context, req *logical.Request) (found, exists bool, err error) {
+	defer b.recoverTo(req, &err)
+	return b.Backend.HandleExistenceCheck(ctx, req)
+}
+
+func (b *backend) recoverTo(req *logical.Request, err *error) {
+	if p := recover(); p != nil {
+		// The value of a panic may hold request data; its stack does not.
+		b.Logger().Error("panic in a request", "request_id", req.ID, "path", req.Path, "type", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
+		*err = errInternal
+	}
+}
+
+// initialize loads what is stored when the mount becomes active. A failure does
+// not fail the mount: every request tries again.
+func (b *backend) initialize(ctx context.Context, req *logical.InitializationRequest) error {
+	if _, err := b.state(ctx, req.Storage); err != nil {
+		b.Logger().Error("cannot load the mount's state; requests will be refused until it can", "error", err)
+	}
+	return nil
+}
+
+// invalidate drops what is cached when another node wrote to storage (Vault
+// Enterprise): the next request loads it.
+func (b *backend) invalidate(_ context.Context, _ string) { b.snapshot.Store(nil) }

@@ -1,0 +1,261 @@
+package backend
+
+import (
+	"context"
+	"maps"
+	"slices"
+
+	"github.com/hashicorp/vault/sdk/framework"
+	"github.com/hashicorp/vault/sdk/logical"
+
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/denial"
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/exchange"
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/issuer"
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/token"
+)
+
+func (b *backend) issuerPaths() []*framework.Path {
+	name := framework.GenericNameRegex("name")
+	return []*framework.Path{
+		b.issuerListPath(),
+		{
+			Pattern:      "issuers/" + name,
+			DisplayAttrs: &framework.DisplayAttributes{OperationPrefix: operationPrefix, OperationSuffix: "issuer"},
+			Fields:       plus(issuerFields, map[string]*framework.FieldSchema{"name": nameField("Name of the issuer.")}),
+			ExistenceCheck: b.exists(func(s *exchange.Snapshot, name string) bool {
+				return s.Issuers[name] != nil
+			}),
+			Operations: map[logical.Operation]framework.OperationHandler{
+				logical.CreateOperation: b.issuerWriteOperation(),
+				logical.UpdateOperation: b.issuerWriteOperation(),
+				logical.ReadOperation: &framework.PathOperation{
+					Callback: b.with(b.issuerRead), Summary: "Read a trusted issuer.", Responses: ok("The issuer.", issuerFields),
+				},
+				logical.DeleteOperation: &framework.PathOperation{
+					Callback: b.with(b.issuerDelete), Summary: "Delete a trusted issuer that no role accepts.", Responses: noContent("Deleted."),
+				},
+			},
+			HelpSynopsis:    "Trust the tokens of an issuer.",
+			HelpDescription: issuerHelp,
+		},
+		{
+			Pattern: "issuers/" + name + "/status",
+			Fields:  map[string]*framework.FieldSchema{"name": nameField("Name of the issuer.")},
+			Operations: map[logical.Operation]framework.OperationHandler{
+				logical.ReadOperation: &framework.PathOperation{
+					Callback: b.with(b.issuerStatus), Summary: "Read which keys of an issuer are held, and how the last fetch went.",
+					DisplayAttrs: display("read", "issuer-status"), Responses: ok("The status.", issuerStatusFields),
+				},
+			},
+			HelpSynopsis:    "See which keys of an issuer are held.",
+			HelpDescription: "Shows the key ids held, when they were fetched, what went wrong last, and when a refresh is due.",
+		},
+		{
+			Pattern: "issuers/" + name + "/refresh",
+			Fields:  map[string]*framework.FieldSchema{"name": nameField("Name of the issuer.")},
+			Operations: map[logical.Operation]framework.OperationHandler{
+				logical.UpdateOperation: &framework.PathOperation{
+					Callback: b.with(b.issuerRefresh), Summary: "Fetch the keys of an issuer now.",
+					DisplayAttrs: display("refresh", "issuer"), Responses: ok("The status after the fetch.", issuerStatusFields),
+				},
+			},
+			HelpSynopsis:    "Fetch the keys of an issuer now.",
+			HelpDescription: "Answers with the status after the fetch. Use it when an issuer has dropped a key and tokens signed with it must stop at once.",
+		},
+	}
+}
+
+func (b *backend) issuerListPath() *framework.Path {
+	return &framework.Path{
+		Pattern: "issuers/?$",
+		Operations: map[logical.Operation]framework.OperationHandler{
+			logical.ListOperation: &framework.PathOperation{
+				Callback: b.with(b.issuerList), Summary: "List the trusted issuers.",
+				DisplayAttrs: display("list", "issuers"), Responses: listing("The issuers."),
+			},
+		},
+		HelpSynopsis:    "List the trusted issuers.",
+		HelpDescription: "Lists the names of the issuers, with their bound_issuer.",
+	}
+}
+
+func (b *backend) issuerWriteOperation() *framework.PathOperation {
+	return &framework.PathOperation{
+		Callback: b.with(b.issuerWrite), Summary: "Write a trusted issuer; fields left out keep their value.", Responses: noContent("Written."),
+		Examples: []framework.RequestExample{{Data: map[string]any{
+			"bound_issuer": "https://idp.example.com", "oidc_discovery_url": "https://idp.example.com",
+			"bound_audiences": []string{"https://vault.example.com"},
+		}}},
+	}
+}
+
+func (b *backend) issuerWrite(ctx context.Context, req *logical.Request, d *framework.FieldData, _ *exchange.Snapshot) (*logical.Response, error) {
+	name := d.Get("name").(string) //nolint:forcetypeassert // a TypeString
+	return nil, b.update(ctx, req.Storage, func(s *exchange.Snapshot) ([]change, error) {
+		next := issuer.NewConfig(name)
+		if old := s.Issuers[name]; old != nil {
+			*next = *old.Config
+		}
+		readIssuer(d, next)
+		if err := next.Validate(); err != nil {
+			return nil, err
+		}
+		if err := s.CheckIssuer(next); err != nil {
+			return nil, err
+		}
+		made, err := b.newIssuer(next)
+		if err != nil {
+			return nil, err
+		}
+		s.Issuers[name] = made
+		c, err := put(issuerPrefix+name, next)
+		return []change{c}, err
+	})
+}
+
+func readIssuer(d *framework.FieldData, c *issuer.Config) {
+	set(d, "bound_issuer", &c.BoundIssuer)
+	set(d, "oidc_discovery_url", &c.DiscoveryURL)
+	set(d, "jwks_url", &c.JWKSURL)
+	set(d, "jwks", &c.JWKS)
+	set(d, "jwt_validation_pubkeys", &c.PublicKeys)
+	set(d, "ca_pem", &c.CAPEM)
+	set(d, "allowed_addresses", &c.AllowedAddresses)
+	set(d, "allowed_algorithms", &c.AllowedAlgorithms)
+	set(d, "bound_audiences", &c.BoundAudiences)
+	set(d, "required_claims", &c.RequiredClaims)
+	set(d, "subject_prefix", &c.SubjectPrefix)
+	setDuration(d, "max_token_age", &c.MaxTokenAge)
+}
+
+func (b *backend) issuerRead(_ context.Context, _ *logical.Request, d *framework.FieldData, s *exchange.Snapshot) (*logical.Response, error) {
+	i := s.Issuers[d.Get("name").(string)] //nolint:forcetypeassert // a TypeString
+	if i == nil {
+		return nil, nil
+	}
+	return &logical.Response{Data: map[string]any{
+		"bound_issuer": i.BoundIssuer, "oidc_discovery_url": i.DiscoveryURL, "jwks_url": i.JWKSURL, "jwks": i.JWKS,
+		"jwt_validation_pubkeys": i.PublicKeys, "ca_pem": i.CAPEM, "allowed_addresses": i.AllowedAddresses,
+		"allowed_algorithms": i.AllowedAlgorithms, "bound_audiences": i.BoundAudiences, "required_claims": i.RequiredClaims,
+		"subject_prefix": i.SubjectPrefix, "max_token_age": seconds(i.MaxTokenAge),
+	}}, nil
+}
+
+func (b *backend) issuerDelete(ctx context.Context, req *logical.Request, d *framework.FieldData, _ *exchange.Snapshot) (*logical.Response, error) {
+	name := d.Get("name").(string) //nolint:forcetypeassert // a TypeString
+	return nil, b.update(ctx, req.Storage, func(s *exchange.Snapshot) ([]change, error) {
+		if users := s.UsersOfIssuer(name); len(users) > 0 {
+			return nil, denial.Field("name", "the issuer %q is accepted by the roles %s: take it out of their issuers first", name, token.List(users))
+		}
+		delete(s.Issuers, name)
+		return []change{remove(issuerPrefix + name)}, nil
+	})
+}
+
+func (b *backend) issuerList(_ context.Context, _ *logical.Request, _ *framework.FieldData, s *exchange.Snapshot) (*logical.Response, error) {
+	info := map[string]any{}
+	for name, i := range s.Issuers {
+		info[name] = map[string]any{"bound_issuer": i.BoundIssuer}
+	}
+	return logical.ListResponseWithInfo(slices.Sorted(maps.Keys(s.Issuers)), info), nil
+}
+
+func (b *backend) issuerStatus(_ context.Context, _ *logical.Request, d *framework.FieldData, s *exchange.Snapshot) (*logical.Response, error) {
+	i := s.Issuers[d.Get("name").(string)] //nolint:forcetypeassert // a TypeString
+	if i == nil {
+		return nil, nil
+	}
+	return statusResponse(i.Status()), nil
+}
+
+func (b *backend) issuerRefresh(ctx context.Context, _ *logical.Request, d *framework.FieldData, s *exchange.Snapshot) (*logical.Response, error) {
+	name := d.Get("name").(string) //nolint:forcetypeassert // a TypeString
+	i := s.Issuers[name]
+	if i == nil {
+		return nil, denial.Field("name", "the issuer %q does not exist", name)
+	}
+	if err := i.Refresh(ctx); err != nil {
+		return nil, denial.New(denial.TemporarilyUnavailable, denial.Configuration, "name", "cannot fetch the keys of the issuer %q: %s", name, err).Because(err)
+	}
+	return statusResponse(i.Status()), nil
+}
+
+func statusResponse(s issuer.Status) *logical.Response {
+	lastError := ""
+	if s.Err != nil {
+		lastError = s.Err.Error()
+	}
+	return &logical.Response{Data: map[string]any{
+		"key_ids": s.KeyIDs, "last_fetch": stamp(s.Fetched), "last_attempt": stamp(s.Attempted),
+		"last_error": lastError, "next_refresh": stamp(s.Next),
+	}}
+}
+
+var issuerFields = map[string]*framework.FieldSchema{
+	"bound_issuer": {
+		Type:        framework.TypeString,
+		Description: `The exact "iss" claim of the issuer's tokens.`,
+	},
+	"oidc_discovery_url": {
+		Type:        framework.TypeString,
+		Description: "Base URL of OpenID Connect discovery: the keys are found through its /.well-known/openid-configuration.",
+	},
+	"jwks_url": {
+		Type:        framework.TypeString,
+		Description: "URL of the issuer's JSON Web Key Set.",
+	},
+	"jwks": {
+		Type:        framework.TypeString,
+		Description: "The issuer's JSON Web Key Set itself, for an issuer that cannot be reached.",
+	},
+	"jwt_validation_pubkeys": {
+		Type:        framework.TypeCommaStringSlice,
+		Description: "The issuer's public keys or certificates in PEM form, for an issuer that cannot be reached.",
+	},
+	"ca_pem": {
+		Type:        framework.TypeString,
+		Description: "Certificates in PEM form that the issuer's TLS certificate is checked with. Default: those of the system.",
+	},
+	"allowed_addresses": {
+		Type: framework.TypeCommaStringSlice,
+		Description: "CIDRs of addresses that may be contacted beyond the default: public addresses, and private ones for the host of the configured URL. " +
+			"Loopback and link-local addresses must be listed.",
+	},
+	"allowed_algorithms": {
+		Type:        framework.TypeCommaStringSlice,
+		Description: "Signature algorithms that the issuer's tokens may use. Default: RS256, ES256.",
+	},
+	"bound_audiences": {
+		Type:        framework.TypeCommaStringSlice,
+		Description: `The "aud" claims that mean this engine: a token must have one of them. Required.`,
+	},
+	"max_token_age": {
+		Type:        framework.TypeDurationSecond,
+		Description: `The longest life ("exp" less "iat") that a token may have been issued with. Default: no limit.`,
+	},
+	"required_claims": {
+		Type:        framework.TypeCommaStringSlice,
+		Description: "Claims that every token of the issuer must have.",
+	},
+	"subject_prefix": {
+		Type:        framework.TypeString,
+		Description: `Put before the issuer's "sub", so that subjects of different issuers differ. Default: the name and a colon. At most one issuer may have an empty one.`,
+	},
+}
+
+var issuerStatusFields = map[string]*framework.FieldSchema{
+	"key_ids":      {Type: framework.TypeStringSlice, Description: `The "kid" of each key held; empty text for a PEM key.`},
+	"last_fetch":   {Type: framework.TypeString, Description: "When the keys were fetched last (RFC 3339)."},
+	"last_attempt": {Type: framework.TypeString, Description: "When a fetch was tried last (RFC 3339)."},
+	"last_error":   {Type: framework.TypeString, Description: "What went wrong with it; empty if nothing did."},
+	"next_refresh": {Type: framework.TypeString, Description: "When the next exchange refreshes the keys (RFC 3339)."},
+}
+
+const issuerHelp = `
+An issuer is trusted by the exact value of its "iss" claim, for tokens whose
+"aud" is one of bound_audiences, signed by one of its keys. Set exactly one of
+oidc_discovery_url, jwks_url, jwks and jwt_validation_pubkeys.
+
+Trusting an issuer allows nothing yet: roles name the issuers that they accept.
+The name "self" stands for this engine's own tokens and needs no configuration.
+`

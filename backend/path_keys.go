@@ -1,0 +1,223 @@
+package backend
+
+import (
+	"context"
+	"maps"
+	"slices"
+
+	"github.com/hashicorp/vault/sdk/framework"
+	"github.com/hashicorp/vault/sdk/logical"
+
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/denial"
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/exchange"
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/keyring"
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/token"
+)
+
+func (b *backend) keyPaths() []*framework.Path {
+	name := framework.GenericNameRegex("name")
+	return []*framework.Path{
+		{
+			Pattern: "keys/?$",
+			Operations: map[logical.Operation]framework.OperationHandler{
+				logical.ListOperation: &framework.PathOperation{
+					Callback: b.with(b.keyList), Summary: "List the signing keys.",
+					DisplayAttrs: display("list", "keys"), Responses: listing("The keys."),
+				},
+			},
+			HelpSynopsis:    "List the signing keys.",
+			HelpDescription: "Lists the names of the keys, with their algorithm.",
+		},
+		{
+			Pattern:      "keys/" + name,
+			DisplayAttrs: &framework.DisplayAttributes{OperationPrefix: operationPrefix, OperationSuffix: "key"},
+			Fields:       plus(keyFields, map[string]*framework.FieldSchema{"name": nameField("Name of the key.")}),
+			ExistenceCheck: b.exists(func(s *exchange.Snapshot, name string) bool {
+				return s.Keys[name] != nil
+			}),
+			Operations: map[logical.Operation]framework.OperationHandler{
+				logical.CreateOperation: b.keyWriteOperation(),
+				logical.UpdateOperation: b.keyWriteOperation(),
+				logical.ReadOperation: &framework.PathOperation{
+					Callback: b.with(b.keyRead), Summary: "Read a key: versions, states and dates, never private material.",
+					Responses: ok("The key.", keyResponse),
+				},
+				logical.DeleteOperation: &framework.PathOperation{
+					Callback: b.with(b.keyDelete), Summary: "Delete a key that no role and no unexpired token may need.", Responses: noContent("Deleted."),
+				},
+			},
+			HelpSynopsis:    "Make a signing key, or change its periods.",
+			HelpDescription: keyHelp,
+		},
+		{
+			Pattern: "keys/" + name + "/rotate",
+			Fields:  map[string]*framework.FieldSchema{"name": nameField("Name of the key.")},
+			Operations: map[logical.Operation]framework.OperationHandler{
+				logical.UpdateOperation: &framework.PathOperation{
+					Callback: b.with(b.keyRotate), Summary: "Let the successor sign, and publish a new successor.",
+					DisplayAttrs: display("rotate", "key"), Responses: ok("The key after the rotation.", keyResponse),
+				},
+			},
+			HelpSynopsis:    "Rotate a key.",
+			HelpDescription: "The successor signs from now on; the former version stays in the JWKS for its verification_period. Refused while the successor has been published for less than publication_lead.",
+		},
+	}
+}
+
+func (b *backend) keyWriteOperation() *framework.PathOperation {
+	return &framework.PathOperation{
+		Callback: b.with(b.keyWrite), Summary: "Make a key, or change its periods; fields left out keep their value.", Responses: noContent("Written."),
+		Examples: []framework.RequestExample{{Data: map[string]any{"algorithm": "ES256", "verification_period": "24h"}}},
+	}
+}
+
+func (b *backend) keyWrite(ctx context.Context, req *logical.Request, d *framework.FieldData, _ *exchange.Snapshot) (*logical.Response, error) {
+	name := d.Get("name").(string) //nolint:forcetypeassert // a TypeString
+	return nil, b.update(ctx, req.Storage, func(s *exchange.Snapshot) ([]change, error) {
+		wanted := keyring.Key{
+			Name: name, Algorithm: keyring.DefaultAlgorithm,
+			PublicationLead: keyring.DefaultPublicationLead, VerificationPeriod: keyring.DefaultVerificationPeriod,
+		}
+		old := s.Keys[name]
+		if old != nil {
+			wanted = *old
+		}
+		set(d, "algorithm", (*string)(&wanted.Algorithm))
+		setDuration(d, "publication_lead", &wanted.PublicationLead)
+		setDuration(d, "verification_period", &wanted.VerificationPeriod)
+		next, err := b.makeKey(old, wanted)
+		if err != nil {
+			return nil, err
+		}
+		s.Keys[name] = next
+		return b.storeKey(s, next)
+	})
+}
+
+// makeKey returns a new key, or an old one with other periods.
+func (b *backend) makeKey(old *keyring.Key, wanted keyring.Key) (*keyring.Key, error) {
+	if old == nil {
+		return keyring.Generate(wanted, b.now())
+	}
+	if wanted.Algorithm != old.Algorithm {
+		return nil, denial.Field("algorithm", "cannot be changed: the key %q is for %s; make another key", old.Name, old.Algorithm)
+	}
+	return old.Configure(wanted.PublicationLead, wanted.VerificationPeriod), nil
+}
+
+func (b *backend) storeKey(s *exchange.Snapshot, k *keyring.Key) ([]change, error) {
+	if err := s.CheckKey(k); err != nil {
+		return nil, err
+	}
+	c, err := putKey(k)
+	return []change{c}, err
+}
+
+func (b *backend) keyRead(_ context.Context, _ *logical.Request, d *framework.FieldData, s *exchange.Snapshot) (*logical.Response, error) {
+	k := s.Keys[d.Get("name").(string)] //nolint:forcetypeassert // a TypeString
+	if k == nil {
+		return nil, nil
+	}
+	return b.keyResponse(k), nil
+}
+
+func (b *backend) keyResponse(k *keyring.Key) *logical.Response {
+	versions := []map[string]any{}
+	for i := range k.Versions {
+		v := &k.Versions[i]
+		versions = append(versions, map[string]any{
+			"kid": v.KeyID, "state": string(v.State(b.now())), "published": stamp(v.Published), "may_sign_from": stamp(v.Ready),
+			"activated": stamp(v.Activated), "retired": stamp(v.Retired), "published_until": stamp(v.PublishedUntil()),
+		})
+	}
+	return &logical.Response{Data: map[string]any{
+		"algorithm": string(k.Algorithm), "publication_lead": seconds(k.PublicationLead),
+		"verification_period": seconds(k.VerificationPeriod), "versions": versions,
+	}}
+}
+
+func (b *backend) keyRotate(ctx context.Context, req *logical.Request, d *framework.FieldData, _ *exchange.Snapshot) (*logical.Response, error) {
+	name := d.Get("name").(string) //nolint:forcetypeassert // a TypeString
+	var rotated *keyring.Key
+	err := b.update(ctx, req.Storage, func(s *exchange.Snapshot) ([]change, error) {
+		key := s.Keys[name]
+		if key == nil {
+			return nil, denial.Field("name", "the key %q does not exist", name)
+		}
+		var err error
+		if rotated, err = key.Rotate(b.now()); err != nil {
+			return nil, err
+		}
+		s.Keys[name] = rotated
+		return b.storeKey(s, rotated)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return b.keyResponse(rotated), nil
+}
+
+func (b *backend) keyDelete(ctx context.Context, req *logical.Request, d *framework.FieldData, _ *exchange.Snapshot) (*logical.Response, error) {
+	name := d.Get("name").(string) //nolint:forcetypeassert // a TypeString
+	return nil, b.update(ctx, req.Storage, func(s *exchange.Snapshot) ([]change, error) {
+		key := s.Keys[name]
+		if key == nil {
+			return nil, nil
+		}
+		if users := s.UsersOfKey(name); len(users) > 0 {
+			return nil, denial.Field("name", "the key %q signs for the roles %s: give them another key first", name, token.List(users))
+		}
+		if s.Config != nil && s.Config.DefaultKey == name {
+			return nil, denial.Field("name", "the key %q is the default_key of config: set another one first", name)
+		}
+		if b.now().Before(key.NeededUntil) {
+			return nil, denial.Field("name", "tokens signed with the key %q may be alive until %s: delete it then", name, stamp(key.NeededUntil))
+		}
+		delete(s.Keys, name)
+		return []change{remove(keyPrefix + name)}, nil
+	})
+}
+
+func (b *backend) keyList(_ context.Context, _ *logical.Request, _ *framework.FieldData, s *exchange.Snapshot) (*logical.Response, error) {
+	info := map[string]any{}
+	for name, k := range s.Keys {
+		info[name] = map[string]any{"algorithm": string(k.Algorithm), "active_kid": k.Active().KeyID}
+	}
+	return logical.ListResponseWithInfo(slices.Sorted(maps.Keys(s.Keys)), info), nil
+}
+
+var keyFields = map[string]*framework.FieldSchema{
+	"algorithm": {
+		Type:          framework.TypeString,
+		Description:   "Signature algorithm; cannot be changed later. ES256 suits most; RS256 is what every consumer knows. Default: ES256.",
+		AllowedValues: allowedAlgorithms(),
+	},
+	"publication_lead": {
+		Type:        framework.TypeDurationSecond,
+		Description: "How long a successor is in the JWKS before it may sign. Must be more than jwks_max_age of config. Default: 24h.",
+	},
+	"verification_period": {
+		Type:        framework.TypeDurationSecond,
+		Description: "How long a version stays in the JWKS after it signed last; no token signed with it lives longer. At least the max_ttl of every role that uses the key. Default: 24h.",
+	},
+}
+
+var keyResponse = plus(keyFields, map[string]*framework.FieldSchema{
+	"versions": {Type: framework.TypeSlice, Description: "The versions, oldest first: kid, state (retired, active, next) and dates."},
+})
+
+func allowedAlgorithms() []any {
+	var out []any
+	for _, a := range keyring.Algorithms() {
+		out = append(out, a)
+	}
+	return out
+}
+
+const keyHelp = `
+The key pair is generated here and its private half never leaves Vault. A key
+always has one version that signs and one successor, which is in the JWKS but
+does not sign: when the key is rotated, consumers know the successor already.
+
+Raising a period applies to all versions, lowering it to new ones only.
+`

@@ -1,0 +1,139 @@
+package backend
+
+import (
+	"bytes"
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/hashicorp/vault/sdk/framework"
+	"github.com/hashicorp/vault/sdk/logical"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/common/expfmt"
+
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/denial"
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/exchange"
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/keyring"
+)
+
+// metrics are those of one mount. Labels hold configured names and the rules of
+// this engine, never what a caller made up: their number is bounded.
+type metrics struct {
+	registry    *prometheus.Registry
+	granted     *prometheus.CounterVec
+	denied      *prometheus.CounterVec
+	duration    prometheus.Histogram
+	fetches     *prometheus.CounterVec
+	revocations prometheus.Counter
+	state       *prometheus.GaugeVec
+	issuerKeys  *prometheus.GaugeVec
+	issuerFetch *prometheus.GaugeVec
+}
+
+func newMetrics() *metrics {
+	m := &metrics{
+		registry: prometheus.NewRegistry(),
+		granted: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "token_exchange_granted_total", Help: "Tokens minted, by role.",
+		}, []string{"role"}),
+		denied: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "token_exchange_denied_total", Help: "Exchanges denied, by role, stage and the rule that decided.",
+		}, []string{"role", "stage", "rule"}),
+		duration: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "token_exchange_duration_seconds", Help: "Time that an exchange took in the engine, granted or denied.",
+			Buckets: []float64{.0002, .0005, .001, .002, .005, .01, .05, .1, .5, 1, 5, 10},
+		}),
+		fetches: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "token_exchange_issuer_fetches_total", Help: "Fetches of an issuer's keys, by result (ok, error).",
+		}, []string{"issuer", "result"}),
+		revocations: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "token_exchange_revocations_total", Help: "Tokens revoked, by lease or by request.",
+		}),
+		state: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "token_exchange_objects", Help: "Objects held, by kind: roles, issuers, keys, published_keys, revocations.",
+		}, []string{"kind"}),
+		issuerKeys: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "token_exchange_issuer_keys", Help: "Keys held of an issuer.",
+		}, []string{"issuer"}),
+		issuerFetch: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "token_exchange_issuer_last_fetch_timestamp_seconds", Help: "When an issuer's keys were fetched last; 0 if never or inline.",
+		}, []string{"issuer"}),
+	}
+	m.registry.MustRegister(m.granted, m.denied, m.duration, m.fetches, m.revocations, m.state, m.issuerKeys, m.issuerFetch)
+	return m
+}
+
+// exchanged counts one exchange where it was decided.
+func (m *metrics) exchanged(role string, err error, took time.Duration) {
+	m.duration.Observe(took.Seconds())
+	if refusal := denial.From(err); refusal != nil {
+		m.denied.WithLabelValues(role, string(refusal.Stage), refusal.Rule).Inc()
+		return
+	}
+	m.granted.WithLabelValues(role).Inc()
+}
+
+func (m *metrics) fetched(issuer string, err error) {
+	result := "ok"
+	if err != nil {
+		result = "error"
+	}
+	m.fetches.WithLabelValues(issuer, result).Inc()
+}
+
+func (m *metrics) revoked() { m.revocations.Inc() }
+
+// observe sets the gauges from the state of the mount.
+func (m *metrics) observe(s *exchange.Snapshot, revocations int, now time.Time) {
+	for kind, n := range map[string]int{
+		"roles": len(s.Roles), "issuers": len(s.Issuers), "keys": len(s.Keys),
+		"published_keys": len(keyring.JWKS(s.Keys, now).Keys), "revocations": revocations,
+	} {
+		m.state.WithLabelValues(kind).Set(float64(n))
+	}
+	m.issuerKeys.Reset()
+	m.issuerFetch.Reset()
+	for name, i := range s.Issuers {
+		status := i.Status()
+		fetched := 0.0
+		if !status.Fetched.IsZero() {
+			fetched = float64(status.Fetched.Unix())
+		}
+		m.issuerKeys.WithLabelValues(name).Set(float64(len(status.KeyIDs)))
+		m.issuerFetch.WithLabelValues(name).Set(fetched)
+	}
+}
+
+func (b *backend) metricsPaths() []*framework.Path {
+	return []*framework.Path{{
+		Pattern: "metrics",
+		Operations: map[logical.Operation]framework.OperationHandler{
+			logical.ReadOperation: &framework.PathOperation{
+				Callback: b.with(b.metricsRead), Summary: "Read the metrics of the mount in Prometheus text format.",
+				DisplayAttrs: display("read", "metrics"),
+				Responses:    map[int][]framework.Response{200: {{Description: "Metrics.", MediaType: "text/plain"}}},
+			},
+		},
+		HelpSynopsis:    "The metrics of this mount, in Prometheus text format.",
+		HelpDescription: "Scrape it with a Vault token that may read this path. The counters are those of the active node since the plugin started.",
+	}}
+}
+
+func (b *backend) metricsRead(_ context.Context, _ *logical.Request, _ *framework.FieldData, s *exchange.Snapshot) (*logical.Response, error) {
+	b.metrics.observe(s, b.revocations.Len(), b.now())
+	families, err := b.metrics.registry.Gather()
+	if err != nil {
+		return nil, err
+	}
+	format := expfmt.NewFormat(expfmt.TypeTextPlain)
+	var body bytes.Buffer
+	encoder := expfmt.NewEncoder(&body, format)
+	for _, family := range families {
+		if err := encoder.Encode(family); err != nil {
+			return nil, err
+		}
+	}
+	return &logical.Response{Data: map[string]any{
+		logical.HTTPStatusCode: http.StatusOK, logical.HTTPContentType: string(format), logical.HTTPRawBody: body.Bytes(),
+	}}, nil
+}

@@ -1,0 +1,261 @@
+package backend
+
+import (
+	"context"
+	"crypto/rand"
+	"maps"
+	"slices"
+
+	"github.com/hashicorp/vault/sdk/framework"
+	"github.com/hashicorp/vault/sdk/logical"
+
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/denial"
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/exchange"
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/policy"
+)
+
+func (b *backend) rolePaths() []*framework.Path {
+	return []*framework.Path{
+		{
+			Pattern: "roles/?$",
+			Operations: map[logical.Operation]framework.OperationHandler{
+				logical.ListOperation: &framework.PathOperation{
+					Callback: b.with(b.roleList), Summary: "List the roles.",
+					DisplayAttrs: display("list", "roles"), Responses: listing("The roles."),
+				},
+			},
+			HelpSynopsis:    "List the roles.",
+			HelpDescription: "Lists the names of the roles, with the issuers and audiences of each.",
+		},
+		{
+			Pattern:      "roles/" + framework.GenericNameRegex("name"),
+			DisplayAttrs: &framework.DisplayAttributes{OperationPrefix: operationPrefix, OperationSuffix: "role"},
+			Fields:       plus(roleFields, map[string]*framework.FieldSchema{"name": nameField("Name of the role.")}),
+			ExistenceCheck: b.exists(func(s *exchange.Snapshot, name string) bool {
+				return s.Roles[name] != nil
+			}),
+			Operations: map[logical.Operation]framework.OperationHandler{
+				logical.CreateOperation: b.roleWriteOperation(),
+				logical.UpdateOperation: b.roleWriteOperation(),
+				logical.ReadOperation: &framework.PathOperation{
+					Callback: b.with(b.roleRead), Summary: "Read a role.", Responses: ok("The role.", roleResponse),
+				},
+				logical.DeleteOperation: &framework.PathOperation{
+					Callback: b.with(b.roleDelete), Summary: "Delete a role, and with it every token that it minted.", Responses: noContent("Deleted."),
+				},
+			},
+			HelpSynopsis:    "Say who may exchange a token, for what, and how.",
+			HelpDescription: roleHelp,
+		},
+	}
+}
+
+func (b *backend) roleWriteOperation() *framework.PathOperation {
+	return &framework.PathOperation{
+		Callback: b.with(b.roleWrite), Summary: "Write a role; fields left out keep their value, lists and maps are replaced whole.", Responses: noContent("Written."),
+		Examples: []framework.RequestExample{{Data: map[string]any{
+			"issuers": []string{"idp"}, "bound_subject": "ci-runner",
+			"allowed_audiences": []string{"https://orders.example.com"}, "allowed_scopes": []string{"orders:read"}, "ttl": "5m",
+		}}},
+	}
+}
+
+func (b *backend) roleWrite(ctx context.Context, req *logical.Request, d *framework.FieldData, _ *exchange.Snapshot) (*logical.Response, error) {
+	name := d.Get("name").(string) //nolint:forcetypeassert // a TypeString
+	var warnings []string
+	err := b.update(ctx, req.Storage, func(s *exchange.Snapshot) ([]change, error) {
+		next := policy.NewRole(rand.Text(), name)
+		if old := s.Roles[name]; old != nil {
+			*next = *old
+		}
+		if err := readRole(d, next); err != nil {
+			return nil, err
+		}
+		if err := next.Validate(); err != nil {
+			return nil, err
+		}
+		s.Roles[name] = next
+		if err := s.CheckRole(next); err != nil {
+			return nil, err
+		}
+		warnings = next.Warnings()
+		c, err := put(rolePrefix+name, next)
+		return []change{c}, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return warn(nil, warnings), nil
+}
+
+func readRole(d *framework.FieldData, r *policy.Role) error {
+	set(d, "subject_source", &r.SubjectSource)
+	set(d, "issuers", &r.Issuers)
+	set(d, "bound_subject", &r.BoundSubject)
+	set(d, "bound_audiences", &r.BoundAudiences)
+	set(d, "bound_claims", &r.BoundClaims)
+	set(d, "bound_claims_type", &r.BoundClaimsType)
+	set(d, "allowed_audiences", &r.AllowedAudiences)
+	set(d, "default_audience", &r.DefaultAudience)
+	set(d, "subject_scopes", &r.SubjectScopes)
+	set(d, "key", &r.Key)
+	set(d, "typ", &r.Type)
+	set(d, "generate_lease", &r.GenerateLease)
+	setDuration(d, "ttl", &r.TTL)
+	setDuration(d, "max_ttl", &r.MaxTTL)
+	for name, target := range map[string]*[]string{"allowed_scopes": &r.AllowedScopes, "default_scopes": &r.DefaultScopes} {
+		if v, ok := d.GetOk(name); ok {
+			*target = splitWords(v.([]string)) //nolint:forcetypeassert // a TypeCommaStringSlice
+		}
+	}
+	return readScopeMap(d, r)
+}
+
+// readScopeMap reads a map whose values are a scope, a space-separated string
+// of scopes, or a list of them.
+func readScopeMap(d *framework.FieldData, r *policy.Role) error {
+	v, ok := d.GetOk("scope_map")
+	if !ok {
+		return nil
+	}
+	r.ScopeMap = map[string][]string{}
+	for from, to := range v.(map[string]any) { //nolint:forcetypeassert // a TypeMap
+		list, isList := to.([]any)
+		if !isList {
+			list = []any{to}
+		}
+		for _, item := range list {
+			text, isText := item.(string)
+			if !isText {
+				return denial.Field("scope_map", "%q must map to a scope, or to a list of scopes", from)
+			}
+			r.ScopeMap[from] = append(r.ScopeMap[from], splitWords([]string{text})...)
+		}
+	}
+	return nil
+}
+
+func (b *backend) roleRead(_ context.Context, _ *logical.Request, d *framework.FieldData, s *exchange.Snapshot) (*logical.Response, error) {
+	r := s.Roles[d.Get("name").(string)] //nolint:forcetypeassert // a TypeString
+	if r == nil {
+		return nil, nil
+	}
+	return &logical.Response{Data: map[string]any{
+		"role_id": r.ID, "subject_source": r.SubjectSource, "issuers": r.Issuers, "bound_subject": r.BoundSubject,
+		"bound_audiences": r.BoundAudiences, "bound_claims": r.BoundClaims, "bound_claims_type": r.BoundClaimsType,
+		"allowed_audiences": r.AllowedAudiences, "default_audience": r.DefaultAudience,
+		"allowed_scopes": r.AllowedScopes, "default_scopes": r.DefaultScopes, "subject_scopes": r.SubjectScopes, "scope_map": r.ScopeMap,
+		"key": r.Key, "typ": r.Type, "ttl": seconds(r.TTL), "max_ttl": seconds(r.MaxTTL), "generate_lease": r.GenerateLease,
+	}}, nil
+}
+
+func (b *backend) roleDelete(ctx context.Context, req *logical.Request, d *framework.FieldData, _ *exchange.Snapshot) (*logical.Response, error) {
+	name := d.Get("name").(string) //nolint:forcetypeassert // a TypeString
+	return nil, b.update(ctx, req.Storage, func(s *exchange.Snapshot) ([]change, error) {
+		delete(s.Roles, name)
+		return []change{remove(rolePrefix + name)}, nil
+	})
+}
+
+func (b *backend) roleList(_ context.Context, _ *logical.Request, _ *framework.FieldData, s *exchange.Snapshot) (*logical.Response, error) {
+	info := map[string]any{}
+	for name, r := range s.Roles {
+		info[name] = map[string]any{"subject_source": r.SubjectSource, "issuers": r.Issuers, "allowed_audiences": r.AllowedAudiences}
+	}
+	return logical.ListResponseWithInfo(slices.Sorted(maps.Keys(s.Roles)), info), nil
+}
+
+func group(name string, field *framework.FieldSchema) *framework.FieldSchema {
+	field.DisplayAttrs = &framework.DisplayAttributes{Group: name}
+	return field
+}
+
+var roleFields = map[string]*framework.FieldSchema{
+	"subject_source": group("Who", &framework.FieldSchema{
+		Type:          framework.TypeString,
+		Description:   `Who the subject is: "token", the subject_token of the request, or "caller", the Vault entity that makes it. Default: token.`,
+		AllowedValues: []any{policy.SubjectToken, policy.SubjectCaller},
+	}),
+	"issuers": group("Who", &framework.FieldSchema{
+		Type:        framework.TypeCommaStringSlice,
+		Description: `Names of the issuers whose tokens are accepted; "self" for this engine's own access tokens. Required unless subject_source is "caller".`,
+	}),
+	"bound_subject": group("Who", &framework.FieldSchema{
+		Type:        framework.TypeString,
+		Description: `The exact "sub" claim, as the issuer wrote it; for a caller, the id of the entity.`,
+	}),
+	"bound_audiences": group("Who", &framework.FieldSchema{
+		Type:        framework.TypeCommaStringSlice,
+		Description: `"aud" claims of which the subject token must have one, beyond what its issuer demands. Required with the issuer "self".`,
+	}),
+	"bound_claims": group("Who", &framework.FieldSchema{
+		Type: framework.TypeMap,
+		Description: "Claims that the subject must have, each with a value or a list of values of which it must have one. " +
+			"A name that begins with / is a JSON pointer (RFC 6901). A caller has the claims sub, name, metadata and groups. Types must agree: the text \"true\" is not true.",
+	}),
+	"bound_claims_type": group("Who", &framework.FieldSchema{
+		Type:          framework.TypeString,
+		Description:   `How text in bound_claims is compared: "string", exactly, or "glob", where "*" stands for any text. Default: string.`,
+		AllowedValues: []any{policy.MatchString, policy.MatchGlob},
+	}),
+	"allowed_audiences": group("What", &framework.FieldSchema{
+		Type:        framework.TypeCommaStringSlice,
+		Description: "Audiences that may be asked for, exactly. Required.",
+	}),
+	"default_audience": group("What", &framework.FieldSchema{
+		Type:        framework.TypeString,
+		Description: "Audience of a request that names none.",
+	}),
+	"allowed_scopes": group("What", &framework.FieldSchema{
+		Type:        framework.TypeCommaStringSlice,
+		Description: "Scopes that may be granted, exactly; a list, or separated by spaces.",
+	}),
+	"default_scopes": group("What", &framework.FieldSchema{
+		Type:        framework.TypeCommaStringSlice,
+		Description: "Scopes of a request that names none, as far as the subject may have them.",
+	}),
+	"subject_scopes": group("What", &framework.FieldSchema{
+		Type: framework.TypeString,
+		Description: `What the scopes of the subject token mean: "intersect", none is granted that it does not have; "map", scope_map translates them; ` +
+			`"ignore", allowed_scopes alone decides. For this engine's own tokens it is always "intersect". Default: intersect.`,
+		AllowedValues: []any{policy.ScopesIntersect, policy.ScopesMap, policy.ScopesIgnore},
+	}),
+	"scope_map": group("What", &framework.FieldSchema{
+		Type:        framework.TypeMap,
+		Description: `For subject_scopes "map": a scope of the subject token, and the scopes that it stands for.`,
+	}),
+	"key": group("How", &framework.FieldSchema{
+		Type:        framework.TypeString,
+		Description: "Key that signs. Default: default_key of config.",
+	}),
+	"typ": group("How", &framework.FieldSchema{
+		Type:          framework.TypeString,
+		Description:   `The "typ" header: "at+jwt" (RFC 9068), or "JWT" for consumers that do not know it. Default: at+jwt.`,
+		AllowedValues: []any{"at+jwt", "JWT"},
+	}),
+	"ttl": group("How", &framework.FieldSchema{
+		Type:        framework.TypeDurationSecond,
+		Description: "Life of a token when the request does not say. Default: default_ttl of config.",
+	}),
+	"max_ttl": group("How", &framework.FieldSchema{
+		Type:        framework.TypeDurationSecond,
+		Description: "Longest life that a request may ask for. Default: max_ttl of config.",
+	}),
+	"generate_lease": group("How", &framework.FieldSchema{
+		Type:        framework.TypeBool,
+		Description: "Whether Vault keeps a lease of each token, so that it can be revoked as other secrets are. The lease entry holds the token. Default: true.",
+	}),
+}
+
+var roleResponse = plus(roleFields, map[string]*framework.FieldSchema{
+	"role_id": {Type: framework.TypeString, Description: `Identifies the role in the "lineage" of its tokens; never reused.`},
+})
+
+const roleHelp = `
+A role says who may exchange a token (issuers, bound_subject, bound_audiences,
+bound_claims), for what (allowed_audiences, allowed_scopes and their defaults),
+and how the answer is made (key, typ, ttl, max_ttl, generate_lease).
+
+Nothing is allowed by default: a role must name its issuers and audiences, and
+bind at least one of subject, audience and claims.
+`

@@ -1,0 +1,135 @@
+package backend
+
+import (
+	"context"
+	"time"
+
+	"github.com/hashicorp/vault/sdk/framework"
+	"github.com/hashicorp/vault/sdk/logical"
+
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/denial"
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/exchange"
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/revocation"
+)
+
+func (b *backend) tokenPaths() []*framework.Path {
+	fields := map[string]*framework.FieldSchema{
+		"token": credential("The token."),
+		"token_type_hint": {
+			Type:        framework.TypeString,
+			Description: "Accepted for compatibility (RFC 7662 §2.1); every kind of token is looked for in any case.",
+		},
+	}
+	return []*framework.Path{
+		{
+			Pattern: "introspect",
+			Fields:  fields,
+			Operations: map[logical.Operation]framework.OperationHandler{
+				logical.UpdateOperation: &framework.PathOperation{
+					Callback: b.with(b.introspect), Summary: "Tell whether a token of this mount is active, and what it says (RFC 7662).",
+					DisplayAttrs: display("introspect", ""), Responses: ok("The token's state.", introspectResponse),
+				},
+			},
+			HelpSynopsis: "Tell whether a token of this mount is active.",
+			HelpDescription: `Answers as RFC 7662 says: {"active": false} and nothing more for a token that is unknown, ` +
+				"malformed, expired, revoked, or whose role was deleted.",
+		},
+		{
+			Pattern: "revoke",
+			Fields:  fields,
+			Operations: map[logical.Operation]framework.OperationHandler{
+				logical.UpdateOperation: &framework.PathOperation{
+					Callback: b.with(b.revoke), Summary: "Revoke a token of this mount, and every token exchanged from it (RFC 7009).",
+					DisplayAttrs: display("revoke", ""), Responses: noContent("Revoked."),
+				},
+			},
+			HelpSynopsis: "Revoke a token of this mount.",
+			HelpDescription: "The token and every token that was exchanged from it are inactive from then on, and useless as a subject token. " +
+				"A token that is not active needs no revoking: that is a warning, not an error (RFC 7009 §2.2).",
+		},
+	}
+}
+
+// introspect answers with what RFC 7662 §2.2 lists, and nothing but
+// "active": false for a token that is not.
+func (b *backend) introspect(_ context.Context, _ *logical.Request, d *framework.FieldData, s *exchange.Snapshot) (*logical.Response, error) {
+	own, err := b.activeToken(d, s)
+	if err != nil {
+		return nil, err
+	}
+	if own == nil {
+		return &logical.Response{Data: map[string]any{"active": false}}, nil
+	}
+	data := map[string]any{
+		"active": true, "token_type": "Bearer", "exp": own.Dates.Expires.Unix(), "iat": own.Dates.IssuedAt.Unix(),
+		"aud": own.Audience, "jti": own.ID, "txn": own.Chain,
+	}
+	for _, name := range []string{"iss", "sub", "client_id", "scope"} {
+		if own.Claims.Has(name) {
+			data[name] = own.Claims[name]
+		}
+	}
+	return &logical.Response{Data: data}, nil
+}
+
+// activeToken returns the token that a request asks about; nil if it is not an
+// active one of ours.
+func (b *backend) activeToken(d *framework.FieldData, s *exchange.Snapshot) (*exchange.Own, error) {
+	raw := secretFor(d, "token")
+	if raw == "" {
+		return nil, denial.New(denial.InvalidRequest, denial.Parse, "token", "is required")
+	}
+	own, err := b.exchanger.Own(s, raw)
+	if refusal := denial.From(err); refusal != nil && refusal.Code != denial.InvalidRequest {
+		return nil, refusal
+	}
+	if err != nil || !own.Kind.Introspected {
+		return nil, nil
+	}
+	return own, nil
+}
+
+func (b *backend) revoke(ctx context.Context, req *logical.Request, d *framework.FieldData, s *exchange.Snapshot) (*logical.Response, error) {
+	own, err := b.activeToken(d, s)
+	if err != nil {
+		return nil, err
+	}
+	if own == nil {
+		return warn(nil, []string{"the token is not an active token of this mount: there was nothing to revoke"}), nil
+	}
+	b.Logger().Info("token revoked", "request_id", req.ID, "jti", own.ID, "role", own.Role.Name)
+	return nil, b.revokeToken(ctx, req.Storage, own.ID, own.Dates.Expires)
+}
+
+// revokeToken is the one way in which a token is revoked. It has taken effect
+// when it returns; a token that has expired needs no entry.
+func (b *backend) revokeToken(ctx context.Context, storage logical.Storage, jti string, expires time.Time) error {
+	if !b.now().Before(expires) {
+		return nil
+	}
+	entry := revocation.Token(jti, expires)
+	c, err := put(revocationPrefix+string(entry.Selector), entry)
+	if err != nil {
+		return err
+	}
+	if err := c.apply(ctx, storage); err != nil {
+		return err
+	}
+	b.revocations.Add(entry)
+	b.metrics.revoked()
+	return nil
+}
+
+var introspectResponse = map[string]*framework.FieldSchema{
+	"active":     {Type: framework.TypeBool, Description: "Whether the token is this mount's, unexpired and not revoked. If not, nothing else is told."},
+	"token_type": {Type: framework.TypeString, Description: "Bearer."},
+	"scope":      {Type: framework.TypeString, Description: "Scopes, separated by spaces."},
+	"client_id":  {Type: framework.TypeString, Description: "Who asked for the token: role: and the name of the role."},
+	"sub":        {Type: framework.TypeString, Description: "Subject."},
+	"aud":        {Type: framework.TypeStringSlice, Description: "Audiences."},
+	"iss":        {Type: framework.TypeString, Description: "Issuer: this mount."},
+	"exp":        {Type: framework.TypeInt, Description: "When it expires, in seconds since 1970."},
+	"iat":        {Type: framework.TypeInt, Description: "When it was issued, in seconds since 1970."},
+	"jti":        {Type: framework.TypeString, Description: "Id of the token."},
+	"txn":        {Type: framework.TypeString, Description: "Id of the chain of exchanges that the token belongs to."},
+}

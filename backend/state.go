@@ -1,0 +1,133 @@
+package backend
+
+import (
+	"context"
+	"crypto/rand"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/vault/sdk/logical"
+
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/exchange"
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/issuer"
+)
+
+// state returns the snapshot. It reads storage only if nothing is loaded yet.
+func (b *backend) state(ctx context.Context, storage logical.Storage) (*exchange.Snapshot, error) {
+	if s := b.snapshot.Load(); s != nil {
+		return s, nil
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.load(ctx, storage)
+}
+
+// load reads the snapshot and the revocations. The caller holds mu.
+func (b *backend) load(ctx context.Context, storage logical.Storage) (*exchange.Snapshot, error) {
+	if s := b.snapshot.Load(); s != nil {
+		return s, nil
+	}
+	s, err := b.loadSnapshot(ctx, storage)
+	if err != nil {
+		return nil, err
+	}
+	if err := b.loadRevocations(ctx, storage); err != nil {
+		return nil, err
+	}
+	b.snapshot.Store(s)
+	return s, nil
+}
+
+// update changes the configuration of the mount. The edit works on a copy, may
+// refuse, and returns what to write; readers see the copy once all of it is
+// written. If a write fails, what is in storage is the truth and is read again.
+func (b *backend) update(ctx context.Context, storage logical.Storage, edit func(s *exchange.Snapshot) ([]change, error)) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	before, err := b.load(ctx, storage)
+	if err != nil {
+		return err
+	}
+	after := before.Clone()
+	changes, err := edit(after)
+	if err != nil {
+		return err
+	}
+	released, err := b.releaseKeys(before, after)
+	if err != nil {
+		return err
+	}
+	for _, c := range append(released, changes...) {
+		if err := c.apply(ctx, storage); err != nil {
+			b.snapshot.Store(nil)
+			return err
+		}
+	}
+	b.snapshot.Store(after)
+	return nil
+}
+
+// releaseKeys notes in each key that a role lets go of until when a token may
+// need it. It is written before the role is: a crash in between keeps a key for
+// longer, never for less.
+func (b *backend) releaseKeys(before, after *exchange.Snapshot) ([]change, error) {
+	var changes []change
+	for _, name := range slices.Sorted(maps.Keys(before.Roles)) {
+		keyName := before.KeyOf(before.Roles[name])
+		if r := after.Roles[name]; r != nil && after.KeyOf(r) == keyName {
+			continue
+		}
+		key := after.Keys[keyName]
+		if key == nil {
+			continue
+		}
+		after.Keys[keyName] = key.Release(b.now())
+		c, err := putKey(after.Keys[keyName])
+		if err != nil {
+			return nil, err
+		}
+		changes = append(changes, c)
+	}
+	return changes, nil
+}
+
+func (b *backend) newIssuer(c *issuer.Config) (*issuer.Issuer, error) {
+	return issuer.New(c, issuer.Options{Now: b.now, OnFetch: b.noteFetch})
+}
+
+// noteFetch records a fetch of an issuer's keys.
+func (b *backend) noteFetch(name string, err error) {
+	b.metrics.fetched(name, err)
+	if err != nil {
+		b.Logger().Warn("cannot fetch the keys of an issuer", "issuer", name, "error", err)
+	}
+}
+
+// newSecret makes the key of the pseudonyms in "lineage".
+func newSecret() []byte {
+	secret := make([]byte, 32)
+	_, _ = rand.Read(secret) // never fails: it ends the process instead
+	return secret
+}
+
+// mountTTL caches the mount's max TTL, which takes a call to Vault.
+type mountTTL struct {
+	now    func() time.Time
+	mu     sync.Mutex
+	value  time.Duration
+	expiry time.Time
+}
+
+// mountTTLAge is how long a change of the mount's tuning may go unnoticed.
+const mountTTLAge = 30 * time.Second
+
+func (m *mountTTL) get(system logical.SystemView) time.Duration {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if now := m.now(); now.After(m.expiry) {
+		m.value, m.expiry = system.MaxLeaseTTL(), now.Add(mountTTLAge)
+	}
+	return m.value
+}

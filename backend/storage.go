@@ -1,0 +1,236 @@
+package backend
+
+import (
+	"context"
+	"crypto"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/hashicorp/vault/sdk/logical"
+
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/exchange"
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/issuer"
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/keyring"
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/policy"
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/revocation"
+)
+
+// Where things are stored, below the mount's storage prefix.
+const (
+	configPath       = "config"
+	secretPath       = "pseudonym-secret"
+	issuerPrefix     = "issuer/"
+	keyPrefix        = "key/"
+	rolePrefix       = "role/"
+	revocationPrefix = "revocation/"
+)
+
+// schemaVersion is written into every entry. An entry of a later version is not
+// read: what it means is unknown, and may be a restriction.
+const schemaVersion = 1
+
+type envelope[T any] struct {
+	Version int `json:"version"`
+	Value   T   `json:"value"`
+}
+
+// change is one storage operation; a nil entry deletes.
+type change struct {
+	path  string
+	entry *logical.StorageEntry
+}
+
+func put[T any](path string, value T) (change, error) {
+	entry, err := logical.StorageEntryJSON(path, envelope[T]{Version: schemaVersion, Value: value})
+	return change{path: path, entry: entry}, err
+}
+
+func remove(path string) change { return change{path: path} }
+
+func (c change) apply(ctx context.Context, storage logical.Storage) error {
+	if c.entry == nil {
+		return storage.Delete(ctx, c.path)
+	}
+	return storage.Put(ctx, c.entry)
+}
+
+// get returns a stored value, and whether there is one.
+func get[T any](ctx context.Context, storage logical.Storage, path string) (value T, found bool, err error) {
+	entry, err := storage.Get(ctx, path)
+	if err != nil || entry == nil {
+		return value, false, err
+	}
+	var e envelope[T]
+	if err := entry.DecodeJSON(&e); err != nil {
+		return value, false, fmt.Errorf("storage entry %q: %w", path, err)
+	}
+	if e.Version != schemaVersion {
+		return value, false, fmt.Errorf("storage entry %q has version %d and this engine reads version %d: run the engine that wrote it", path, e.Version, schemaVersion)
+	}
+	return e.Value, true, nil
+}
+
+// getAll calls add with the name and value of every entry below a prefix.
+func getAll[T any](ctx context.Context, storage logical.Storage, prefix string, add func(name string, value T) error) error {
+	names, err := storage.List(ctx, prefix)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		value, found, err := get[T](ctx, storage, prefix+name)
+		if err != nil {
+			return err
+		}
+		if !found {
+			continue
+		}
+		if err := add(name, value); err != nil {
+			return fmt.Errorf("storage entry %q: %w", prefix+name, err)
+		}
+	}
+	return nil
+}
+
+// storedConfig is the entry of config: it outlives the configuration, because
+// tokens with a former issuer do.
+type storedConfig struct {
+	Config        *exchange.Config        `json:"config"`
+	FormerIssuers []exchange.FormerIssuer `json:"former_issuers"`
+}
+
+// storedKey and storedVersion are the only form in which private keys are
+// serialised.
+type storedKey struct {
+	Name               string                  `json:"name"`
+	Algorithm          jose.SignatureAlgorithm `json:"algorithm"`
+	PublicationLead    time.Duration           `json:"publication_lead"`
+	VerificationPeriod time.Duration           `json:"verification_period"`
+	NeededUntil        time.Time               `json:"needed_until"`
+	Versions           []storedVersion         `json:"versions"`
+}
+
+type storedVersion struct {
+	KeyID              string        `json:"kid"`
+	Published          time.Time     `json:"published"`
+	Ready              time.Time     `json:"ready"`
+	Activated          time.Time     `json:"activated"`
+	Retired            time.Time     `json:"retired"`
+	VerificationPeriod time.Duration `json:"verification_period"`
+	Public             []byte        `json:"public"`  // PKIX, DER
+	Private            []byte        `json:"private"` // PKCS #8, DER; absent once retired
+}
+
+func putKey(k *keyring.Key) (change, error) {
+	stored := storedKey{
+		Name: k.Name, Algorithm: k.Algorithm, PublicationLead: k.PublicationLead,
+		VerificationPeriod: k.VerificationPeriod, NeededUntil: k.NeededUntil,
+	}
+	for i := range k.Versions {
+		v, err := storeVersion(&k.Versions[i])
+		if err != nil {
+			return change{}, err
+		}
+		stored.Versions = append(stored.Versions, v)
+	}
+	return put(keyPrefix+k.Name, stored)
+}
+
+func storeVersion(v *keyring.Version) (storedVersion, error) {
+	stored := storedVersion{
+		KeyID: v.KeyID, Published: v.Published, Ready: v.Ready, Activated: v.Activated,
+		Retired: v.Retired, VerificationPeriod: v.VerificationPeriod,
+	}
+	var err error
+	if stored.Public, err = x509.MarshalPKIXPublicKey(v.Public); err != nil {
+		return storedVersion{}, err
+	}
+	if v.Signer() != nil {
+		stored.Private, err = x509.MarshalPKCS8PrivateKey(v.Signer())
+	}
+	return stored, err
+}
+
+func (s storedKey) restore() (*keyring.Key, error) {
+	k := &keyring.Key{
+		Name: s.Name, Algorithm: s.Algorithm, PublicationLead: s.PublicationLead,
+		VerificationPeriod: s.VerificationPeriod, NeededUntil: s.NeededUntil,
+	}
+	if len(s.Versions) < 2 {
+		return nil, errors.New("a key must have an active version and a successor")
+	}
+	for _, v := range s.Versions {
+		restored, err := v.restore()
+		if err != nil {
+			return nil, err
+		}
+		k.Versions = append(k.Versions, restored)
+	}
+	return k, nil
+}
+
+func (s storedVersion) restore() (keyring.Version, error) {
+	public, err := x509.ParsePKIXPublicKey(s.Public)
+	if err != nil {
+		return keyring.Version{}, errors.New("malformed public key")
+	}
+	v := keyring.Version{
+		KeyID: s.KeyID, Public: public, Published: s.Published, Ready: s.Ready, Activated: s.Activated,
+		Retired: s.Retired, VerificationPeriod: s.VerificationPeriod,
+	}
+	if len(s.Private) == 0 {
+		return v, nil
+	}
+	private, err := x509.ParsePKCS8PrivateKey(s.Private)
+	if err != nil {
+		return keyring.Version{}, errors.New("malformed private key")
+	}
+	signer, ok := private.(crypto.Signer)
+	if !ok {
+		return keyring.Version{}, errors.New("a private key that cannot sign")
+	}
+	return keyring.Restore(v, signer), nil
+}
+
+// loadSnapshot reads everything that decides.
+func (b *backend) loadSnapshot(ctx context.Context, storage logical.Storage) (*exchange.Snapshot, error) {
+	s := &exchange.Snapshot{
+		Issuers: map[string]*issuer.Issuer{}, Keys: map[string]*keyring.Key{}, Roles: map[string]*policy.Role{},
+	}
+	config, _, err := get[storedConfig](ctx, storage, configPath)
+	if err != nil {
+		return nil, err
+	}
+	s.Config, s.FormerIssuers = config.Config, config.FormerIssuers
+	if s.Secret, _, err = get[[]byte](ctx, storage, secretPath); err != nil {
+		return nil, err
+	}
+	err = getAll(ctx, storage, issuerPrefix, func(name string, c *issuer.Config) (err error) {
+		s.Issuers[name], err = b.newIssuer(c)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	err = getAll(ctx, storage, keyPrefix, func(name string, k storedKey) (err error) {
+		s.Keys[name], err = k.restore()
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	err = getAll(ctx, storage, rolePrefix, func(name string, r *policy.Role) error {
+		s.Roles[name] = r
+		return nil
+	})
+	return s, err
+}
+
+func (b *backend) loadRevocations(ctx context.Context, storage logical.Storage) error {
+	return getAll(ctx, storage, revocationPrefix, func(_ string, e revocation.Entry) error {
+		b.revocations.Add(e)
+		return nil
+	})
+}
