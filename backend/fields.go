@@ -25,6 +25,9 @@ func setDuration(d *framework.FieldData, name string, target *time.Duration) {
 
 func seconds(d time.Duration) int64 { return int64(d / time.Second) }
 
+// list is a list in a response: empty, never null.
+func list[T ~[]string](items T) []string { return append([]string{}, items...) }
+
 // stamp is a date in a response; "" if there is none.
 func stamp(t time.Time) string {
 	if t.IsZero() {

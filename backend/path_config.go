@@ -155,7 +155,7 @@ func (b *backend) configRead(_ context.Context, _ *logical.Request, _ *framework
 		"issuer": c.Issuer, "former_issuers": former, "default_key": c.DefaultKey,
 		"default_ttl": seconds(c.DefaultTTL), "max_ttl": seconds(c.MaxTTL), "max_hops": c.MaxHops,
 		"clock_skew_leeway": seconds(c.ClockSkewLeeway), "jwks_max_age": seconds(c.JWKSMaxAge),
-		"allowed_audiences": []string(c.AllowedAudiences), "allowed_scopes": []string(c.AllowedScopes),
+		"allowed_audiences": list(c.AllowedAudiences), "allowed_scopes": list(c.AllowedScopes),
 	}}, nil
 }
 

@@ -135,8 +135,8 @@ func (b *backend) issuerRead(_ context.Context, _ *logical.Request, d *framework
 	}
 	return &logical.Response{Data: map[string]any{
 		"bound_issuer": i.BoundIssuer, "oidc_discovery_url": i.DiscoveryURL, "jwks_url": i.JWKSURL, "jwks": i.JWKS,
-		"jwt_validation_pubkeys": i.PublicKeys, "ca_pem": i.CAPEM, "allowed_addresses": i.AllowedAddresses,
-		"allowed_algorithms": i.AllowedAlgorithms, "bound_audiences": i.BoundAudiences, "required_claims": i.RequiredClaims,
+		"jwt_validation_pubkeys": list(i.PublicKeys), "ca_pem": i.CAPEM, "allowed_addresses": list(i.AllowedAddresses),
+		"allowed_algorithms": list(i.AllowedAlgorithms), "bound_audiences": list(i.BoundAudiences), "required_claims": list(i.RequiredClaims),
 		"subject_prefix": i.SubjectPrefix, "max_token_age": seconds(i.MaxTokenAge),
 	}}, nil
 }

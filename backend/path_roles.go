@@ -141,10 +141,10 @@ func (b *backend) roleRead(_ context.Context, _ *logical.Request, d *framework.F
 		return nil, nil
 	}
 	return &logical.Response{Data: map[string]any{
-		"role_id": r.ID, "subject_source": r.SubjectSource, "issuers": r.Issuers, "bound_subject": r.BoundSubject,
-		"bound_audiences": r.BoundAudiences, "bound_claims": r.BoundClaims, "bound_claims_type": r.BoundClaimsType,
-		"allowed_audiences": r.AllowedAudiences, "default_audience": r.DefaultAudience,
-		"allowed_scopes": r.AllowedScopes, "default_scopes": r.DefaultScopes, "subject_scopes": r.SubjectScopes, "scope_map": r.ScopeMap,
+		"role_id": r.ID, "subject_source": r.SubjectSource, "issuers": list(r.Issuers), "bound_subject": r.BoundSubject,
+		"bound_audiences": list(r.BoundAudiences), "bound_claims": r.BoundClaims, "bound_claims_type": r.BoundClaimsType,
+		"allowed_audiences": list(r.AllowedAudiences), "default_audience": r.DefaultAudience,
+		"allowed_scopes": list(r.AllowedScopes), "default_scopes": list(r.DefaultScopes), "subject_scopes": r.SubjectScopes, "scope_map": r.ScopeMap,
 		"key": r.Key, "typ": r.Type, "ttl": seconds(r.TTL), "max_ttl": seconds(r.MaxTTL), "generate_lease": r.GenerateLease,
 	}}, nil
 }
@@ -160,7 +160,7 @@ func (b *backend) roleDelete(ctx context.Context, req *logical.Request, d *frame
 func (b *backend) roleList(_ context.Context, _ *logical.Request, _ *framework.FieldData, s *exchange.Snapshot) (*logical.Response, error) {
 	info := map[string]any{}
 	for name, r := range s.Roles {
-		info[name] = map[string]any{"subject_source": r.SubjectSource, "issuers": r.Issuers, "allowed_audiences": r.AllowedAudiences}
+		info[name] = map[string]any{"subject_source": r.SubjectSource, "issuers": list(r.Issuers), "allowed_audiences": list(r.AllowedAudiences)}
 	}
 	return logical.ListResponseWithInfo(slices.Sorted(maps.Keys(s.Roles)), info), nil
 }

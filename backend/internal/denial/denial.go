@@ -83,19 +83,11 @@ func (e *Error) At(stage Stage) *Error {
 
 // Error is the text for the caller: the code, what it is about, the reason.
 func (e *Error) Error() string {
-	return fmt.Sprintf("%s: %s: %s", e.Code, e.about(), e.Reason)
-}
-
-// about is the token that was refused, or else the field or rule.
-func (e *Error) about() string {
-	switch e.Stage {
-	case Subject:
-		return "subject token"
-	case Actor:
-		return "actor token"
-	default:
-		return e.Rule
+	about := e.Rule
+	if e.Stage == Subject || e.Stage == Actor {
+		about = string(e.Stage) // the reason names the claim
 	}
+	return fmt.Sprintf("%s: %s: %s", e.Code, about, e.Reason)
 }
 
 // Unwrap returns the cause.

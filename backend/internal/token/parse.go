@@ -73,22 +73,22 @@ func Parse(raw Secret) (*Unverified, error) {
 // of base64url. Line breaks and spaces, which decoders skip, are refused here.
 func split(raw string) ([]string, error) {
 	if raw == "" {
-		return nil, malformed("form", "is empty")
+		return nil, malformed("form", "the token is empty")
 	}
 	if len(raw) > MaxBytes {
-		return nil, malformed("size", "is %d bytes long: the limit is %d", len(raw), MaxBytes)
+		return nil, malformed("size", "the token is %d bytes long: the limit is %d", len(raw), MaxBytes)
 	}
 	for _, c := range []byte(raw) {
 		if !isTokenByte(c) {
-			return nil, malformed("form", "is not a JWT in compact serialization: only letters, digits, '-', '_' and '.' may occur")
+			return nil, malformed("form", "the token is not a JWT in compact serialization: only letters, digits, '-', '_' and '.' may occur")
 		}
 	}
 	segments := strings.Split(raw, ".")
 	if len(segments) == 5 {
-		return nil, malformed("form", "is encrypted (JWE): only signed JWTs are accepted")
+		return nil, malformed("form", "the token is encrypted (JWE): only signed JWTs are accepted")
 	}
 	if len(segments) != 3 || slices.Contains(segments, "") {
-		return nil, malformed("form", "is not a signed JWT: want three segments separated by '.'")
+		return nil, malformed("form", "the token is not a signed JWT: want three segments separated by '.'")
 	}
 	return segments, nil
 }
@@ -105,11 +105,11 @@ type segment struct {
 func decodeSegment(name, text string) (segment, error) {
 	data, err := base64.RawURLEncoding.Strict().DecodeString(text)
 	if err != nil {
-		return segment{}, malformed("form", "%s is not base64url", name)
+		return segment{}, malformed("form", "the token's %s is not base64url", name)
 	}
 	object, err := decodeObject(data)
 	if err != nil {
-		return segment{}, malformed("form", "%s: %s", name, err)
+		return segment{}, malformed("form", "the token's %s: %s", name, err)
 	}
 	return segment{data, object}, nil
 }
@@ -155,11 +155,11 @@ func (u *Unverified) Verify(key any) (Claims, error) {
 	}
 	jws, err := jose.ParseSignedCompact(u.raw, []jose.SignatureAlgorithm{u.Header.Algorithm})
 	if err != nil {
-		return nil, malformed("form", "is not a signed JWT").Because(err)
+		return nil, malformed("form", "the token is not a signed JWT").Because(err)
 	}
 	payload, err := jws.Verify(key)
 	if err != nil {
-		return nil, malformed("signature", "signature does not verify with key %q", clip(u.Header.KeyID)).Because(err)
+		return nil, malformed("signature", "the signature does not verify with key %q", clip(u.Header.KeyID)).Because(err)
 	}
 	if string(payload) != string(u.payload) {
 		return nil, denial.Server(denial.Subject, fmt.Errorf("verified payload differs from the decoded one"))

@@ -1,0 +1,265 @@
+package backend_test
+
+import (
+	"encoding/json"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/vault/sdk/logical"
+)
+
+func wantEqual(t *testing.T, what string, got, want any) {
+	t.Helper()
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("%s:\ngot  %v\nwant %v", what, got, want)
+	}
+}
+
+// Every configurable field: written alone it changes, and nothing else does.
+func TestUpdatesArePartial(t *testing.T) {
+	for path, fields := range map[string]map[string]any{
+		"config": {
+			"default_key": "second", "default_ttl": 60, "max_ttl": 1800, "max_hops": 2, "clock_skew_leeway": 5,
+			"allowed_audiences": []string{"https://orders.*"}, "allowed_scopes": []string{"orders:*"}, "jwks_max_age": 30,
+		},
+		"issuers/idp": {
+			"bound_issuer": "https://new.example", "allowed_algorithms": []string{"ES256"}, "bound_audiences": []string{"a", "b"},
+			"max_token_age": 7200, "required_claims": []string{"jti"}, "subject_prefix": "p:",
+		},
+		"keys/main": {"publication_lead": 7200, "verification_period": 10800},
+		"roles/orders": {
+			"issuers": []string{"idp", "self"}, "bound_subject": "other", "bound_audiences": []string{"https://vault.example"},
+			"bound_claims": map[string]any{"team": []any{"a", "b"}}, "bound_claims_type": "glob",
+			"allowed_audiences": []string{orders, "https://b.example"}, "default_audience": "",
+			"allowed_scopes": []string{"orders:read", "x"}, "default_scopes": []string{"orders:write"}, "subject_scopes": "ignore",
+			"key": "second", "typ": "JWT", "ttl": 60, "max_ttl": 600, "generate_lease": false,
+		},
+	} {
+		for name, value := range fields {
+			t.Run(path+" "+name, func(t *testing.T) {
+				m := newMount(t)
+				m.write("keys/second", map[string]any{"publication_lead": "1h", "verification_period": "2h"})
+				if name == "issuers" || name == "default_key" { // "self" needs bound_audiences
+					m.write("roles/orders", map[string]any{"bound_audiences": "https://vault.example"})
+				}
+				want := m.read(path)
+				m.write(path, map[string]any{name: value})
+				got := m.read(path)
+				wantEqual(t, name, asJSON(t, got[name]), asJSON(t, value))
+				for _, changed := range []string{name, "versions"} { // a key's periods move the dates of its versions
+					delete(got, changed)
+					delete(want, changed)
+				}
+				wantEqual(t, "the other fields", got, want)
+			})
+		}
+	}
+}
+
+func asJSON(t *testing.T, v any) string {
+	t.Helper()
+	out, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(out)
+}
+
+func TestRefusedWritesChangeNothing(t *testing.T) {
+	for _, c := range []struct {
+		name, path string
+		data       map[string]any
+		text       string
+	}{
+		{"role without issuers", "roles/orders", map[string]any{"issuers": ""}, `invalid_request: issuers: must name at least one issuer (or set subject_source to "caller")`},
+		{"role with a missing issuer", "roles/orders", map[string]any{"issuers": "none"}, `invalid_request: issuers: issuer "none" does not exist: create it with issuers/none, or use one of ["idp", "self"]`},
+		{"role with a missing key", "roles/orders", map[string]any{"key": "none"}, `invalid_request: key: key "none" does not exist: create it with keys/none, or use one of ["main"]`},
+		{"role with ttl above max_ttl", "roles/orders", map[string]any{"ttl": "31m"}, `invalid_request: ttl: 31m0s is more than max_ttl, which is 30m0s`},
+		{"role with a malformed list", "roles/orders", map[string]any{"allowed_audiences": `["https://a.example"`}, `invalid_request: allowed_audiences: element "[\"https://a.example\"" has the character '"': printable ASCII other than space, comma, quote and backslash is allowed`},
+		{"role with a malformed scope_map", "roles/orders", map[string]any{"subject_scopes": "map", "scope_map": map[string]any{"a": 1}}, `invalid_request: scope_map: "a" must map to a scope, or to a list of scopes`},
+		{"config with another issuer", "config", map[string]any{"issuer": "https://new.example"}, `invalid_request: issuer: changing it from "https://vault.example/v1/token-exchange" makes consumers refuse new tokens until they know the new URL: set force=true to do it`},
+		{"key with another algorithm", "keys/main", map[string]any{"algorithm": "RS256"}, `invalid_request: algorithm: cannot be changed: the key "main" is for ES256; make another key`},
+		{"issuer with two sources", "issuers/idp", map[string]any{"jwks_url": "https://idp.example/keys"}, `invalid_request: jwks: exactly one of oidc_discovery_url, jwks_url, jwks, jwt_validation_pubkeys must be set: got ["jwks_url", "jwks"]`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			m := newMount(t)
+			before, writes := m.read(c.path), m.storage.writes.Load()
+			m.wantRefused(logical.UpdateOperation, c.path, c.data, c.text)
+			wantEqual(t, c.path, m.read(c.path), before)
+			if m.storage.writes.Load() != writes {
+				t.Error("something was written")
+			}
+		})
+	}
+}
+
+func TestReservedIssuerNames(t *testing.T) {
+	m := newMount(t)
+	for _, name := range []string{"self", "entity", "role"} {
+		m.wantRefused(logical.CreateOperation, "issuers/"+name, map[string]any{"bound_issuer": "https://x.example"},
+			`invalid_request: name: "`+name+`" is reserved: choose another name`)
+	}
+}
+
+func TestDeleteInUseIsRefused(t *testing.T) {
+	m := newMount(t)
+	m.wantRefused(logical.DeleteOperation, "keys/main", nil,
+		`invalid_request: name: the key "main" signs for the roles ["again", "me", "orders", "unleased"]: give them another key first`)
+	m.wantRefused(logical.DeleteOperation, "issuers/idp", nil,
+		`invalid_request: name: the issuer "idp" is accepted by the roles ["orders", "unleased"]: take it out of their issuers first`)
+}
+
+// A key that no role uses any more stays for as long as a token that it signed
+// may live.
+func TestKeyIsNeededUntilItsTokensHaveExpired(t *testing.T) {
+	m := newMount(t)
+	m.write("keys/second", map[string]any{"publication_lead": "1h", "verification_period": "2h"})
+	token := m.exchange("unleased").Data["access_token"]
+	m.write("config", map[string]any{"default_key": "second"})
+	m.restart()
+	m.wantRefused(logical.DeleteOperation, "keys/main", nil,
+		`invalid_request: name: tokens signed with the key "main" may be alive until 2027-01-15T10:00:00Z: delete it then`)
+	if !m.active(token) {
+		t.Error("the token died with its role's change of key")
+	}
+	m.now = m.now.Add(2 * time.Hour)
+	m.do(logical.DeleteOperation, "keys/main", nil)
+	if resp := m.do(logical.ReadOperation, "keys/main", nil); resp != nil {
+		t.Error("the key is still there")
+	}
+}
+
+func TestRotation(t *testing.T) {
+	m := newMount(t)
+	token := m.exchange("unleased").Data["access_token"]
+	m.wantRefused(logical.UpdateOperation, "keys/main/rotate", nil,
+		`invalid_request: name: the successor of key "main" may sign from 2027-01-15T09:00:00Z on: consumers that cache the JWKS may not know it before then`)
+	m.wantRefused(logical.UpdateOperation, "keys/none/rotate", nil, `invalid_request: name: the key "none" does not exist`)
+	before := jwksKeyIDs(m)
+	m.now = m.now.Add(time.Hour)
+	m.write("keys/main/rotate", nil)
+	m.restart()
+	after := jwksKeyIDs(m)
+	if len(before) != 2 || len(after) != 3 || before[1] != after[1] {
+		t.Errorf("published %v, then %v", before, after)
+	}
+	if m.active(token) { // it lived five minutes
+		t.Error("an expired token is active")
+	}
+	m.exchange("unleased")
+	m.now = m.now.Add(2 * time.Hour)
+	if got := jwksKeyIDs(m); len(got) != 2 {
+		t.Errorf("a version that nothing needs is published: %v", got)
+	}
+	m.do(logical.RollbackOperation, "", nil)
+	if versions := m.read("keys/main")["versions"].([]map[string]any); len(versions) != 2 {
+		t.Errorf("the periodic function left %v", versions)
+	}
+}
+
+func jwksKeyIDs(m *mount) []string {
+	m.t.Helper()
+	var set struct{ Keys []map[string]string }
+	body := m.do(logical.ReadOperation, ".well-known/keys", nil).Data[logical.HTTPRawBody].([]byte)
+	if err := json.Unmarshal(body, &set); err != nil {
+		m.t.Fatal(err)
+	}
+	var ids []string
+	for _, k := range set.Keys {
+		ids = append(ids, k["kid"])
+	}
+	return ids
+}
+
+func TestKeyReadShowsNothingPrivate(t *testing.T) {
+	m := newMount(t)
+	entry, err := m.storage.InmemStorage.Get(t.Context(), "key/main")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var stored struct {
+		Value struct {
+			Versions []struct{ Private string }
+		}
+	}
+	if err := entry.DecodeJSON(&stored); err != nil {
+		t.Fatal(err)
+	}
+	if stored.Value.Versions[0].Private == "" {
+		t.Fatal("the test looks for nothing")
+	}
+	shown := asJSON(t, m.read("keys/main")) + asJSON(t, m.do(logical.ListOperation, "keys/", nil).Data) + m.log.String()
+	for _, v := range stored.Value.Versions {
+		if strings.Contains(shown, v.Private) {
+			t.Error("a private key is shown")
+		}
+	}
+}
+
+// MD-1, MD-4, JK-1: what consumers read without a token.
+func TestWellKnown(t *testing.T) {
+	m := newMount(t)
+	for path, contentType := range map[string]string{
+		".well-known/keys": "application/jwk-set+json", ".well-known/openid-configuration": "application/json",
+	} {
+		data := m.do(logical.ReadOperation, path, nil).Data
+		if data[logical.HTTPContentType] != contentType || data[logical.HTTPCacheControlHeader] != "public, max-age=600" || data[logical.HTTPStatusCode] != 200 {
+			t.Errorf("%s: %v", path, data)
+		}
+	}
+	wantEqual(t, "metadata", string(m.read(".well-known/openid-configuration")[logical.HTTPRawBody].([]byte)),
+		`{"id_token_signing_alg_values_supported":["ES256"],"issuer":"https://vault.example/v1/token-exchange","jwks_uri":"https://vault.example/v1/token-exchange/.well-known/keys","response_types_supported":["id_token"],"subject_types_supported":["public"]}`)
+
+	m.do(logical.DeleteOperation, "config", nil)
+	if ids := jwksKeyIDs(m); len(ids) != 2 {
+		t.Error("deleting the configuration took the JWKS down")
+	}
+	m.wantRefused(logical.ReadOperation, ".well-known/openid-configuration", nil, `invalid_request: issuer: the mount is not configured: write config first`)
+}
+
+func TestDeletingConfigDeniesExchangesAndNothingElse(t *testing.T) {
+	m := newMount(t)
+	token := m.exchange("unleased").Data["access_token"]
+	m.do(logical.DeleteOperation, "config", nil)
+	m.restart()
+	m.wantRefused(logical.UpdateOperation, "exchange/unleased", map[string]any{"subject_token": m.idp.Sign(t, m.idp.Claims(m.now, nil))},
+		`invalid_request: config: the mount is not configured: write config first`)
+	if !m.active(token) {
+		t.Error("the token cannot be introspected")
+	}
+	m.write("revoke", map[string]any{"token": token})
+	if m.active(token) {
+		t.Error("the token cannot be revoked")
+	}
+}
+
+func TestWarnings(t *testing.T) {
+	m := newMount(t)
+	for _, c := range []struct {
+		path    string
+		data    map[string]any
+		warning string
+	}{
+		{"config", map[string]any{"allowed_audiences": ""}, "allowed_audiences is empty: every exchange is denied until it names at least one pattern"},
+		{"config", map[string]any{"allowed_audiences": "https://other.*"}, "these roles allow more than the mount does now, and are held to the mount: again, me, orders, unleased"},
+		{"config", map[string]any{"allowed_audiences": "https://*", "issuer": "https://proxy.example", "force": true}, "issuer does not end in /v1/token-exchange: discovery and JWKS can be fetched only if a proxy maps the URL to this mount"},
+		{"config", map[string]any{"issuer": "http://127.0.0.1:8200/v1/token-exchange", "force": true}, "issuer is plain http: accepted for a loopback address, for development only"},
+		{"roles/orders", map[string]any{"subject_scopes": "ignore"}, `subject_scopes is "ignore": allowed_scopes are granted even if the subject token does not have them`},
+		{"roles/again", map[string]any{}, "only bound_audiences is set: every subject of the issuers may use this role; set bound_subject or bound_claims to narrow it"},
+	} {
+		resp := m.write(c.path, c.data)
+		if resp == nil || !strings.Contains(strings.Join(resp.Warnings, "\n"), c.warning) {
+			t.Errorf("%s %v: %v, want %q", c.path, c.data, resp, c.warning)
+		}
+	}
+}
+
+func TestLists(t *testing.T) {
+	m := newMount(t)
+	wantEqual(t, "keys", m.do(logical.ListOperation, "keys/", nil).Data["keys"], []string{"main"})
+	wantEqual(t, "issuers", m.do(logical.ListOperation, "issuers/", nil).Data["key_info"],
+		map[string]any{"idp": map[string]any{"bound_issuer": "https://idp.example"}})
+	wantEqual(t, "roles", m.do(logical.ListOperation, "roles/", nil).Data["keys"], []string{"again", "me", "orders", "unleased"})
+}
