@@ -157,11 +157,11 @@ func TestIntrospection(t *testing.T) {
 // A credential of the wrong type is refused without being repeated.
 func TestMalformedCredentialIsNotRepeated(t *testing.T) {
 	m := newMount(t)
-	for path, field := range map[string]string{
-		"exchange/orders": "subject_token", "exchange": "actor_token", "introspect": "token", "revoke": "token",
+	for _, c := range [][2]string{
+		{"exchange/orders", "subject_token"}, {"exchange", "actor_token"}, {"introspect", "token"}, {"revoke", "token"},
 	} {
 		for _, value := range []any{[]any{"s3cret"}, map[string]any{"s3cret": 1}, 5, nil} {
-			m.wantRefused(logical.UpdateOperation, path, map[string]any{field: value}, `invalid_request: `+field+`: must be one string`)
+			m.wantRefused(logical.UpdateOperation, c[0], map[string]any{c[1]: value}, `invalid_request: `+c[1]+`: must be one string`)
 		}
 	}
 	if strings.Contains(m.log.String(), "s3cret") {
@@ -175,7 +175,8 @@ func TestLogHoldsNoToken(t *testing.T) {
 	subject := m.idp.Sign(t, m.idp.Claims(m.now, nil))
 	minted := m.write("exchange/orders", map[string]any{"subject_token": subject}).Data["access_token"].(string)
 	for _, data := range []map[string]any{
-		{"subject_token": subject, "audience": "https://evil.example"}, {"subject_token": subject[:len(subject)-4]},
+		{"subject_token": subject, "audience": "https://evil.example"},
+		{"subject_token": subject[:len(subject)-4]},
 		{"subject_token": subject, "actor_token": subject, "actor_token_type": "urn:ietf:params:oauth:token-type:jwt"},
 	} {
 		if _, err := m.request(logical.UpdateOperation, "exchange/orders", data); err == nil {

@@ -80,13 +80,14 @@ func (b *backend) activeToken(d *framework.FieldData, s *exchange.Snapshot) (*ex
 		return nil, denial.New(denial.InvalidRequest, denial.Parse, "token", "is required")
 	}
 	own, err := b.exchanger.Own(s, raw)
-	if refusal := denial.From(err); refusal != nil && refusal.Code != denial.InvalidRequest {
-		return nil, refusal
-	}
-	if err != nil || !own.Kind.Introspected {
+	switch {
+	case err == nil && own.Kind.Introspected:
+		return own, nil
+	case err == nil || denial.From(err).Code == denial.InvalidRequest:
 		return nil, nil
+	default:
+		return nil, err // cannot be told now, which is not the same as inactive
 	}
-	return own, nil
 }
 
 func (b *backend) revoke(ctx context.Context, req *logical.Request, d *framework.FieldData, s *exchange.Snapshot) (*logical.Response, error) {

@@ -69,7 +69,7 @@ func TestLaterWatermarkWins(t *testing.T) {
 	}
 }
 
-func TestConcurrentUse(t *testing.T) {
+func TestConcurrentUse(*testing.T) {
 	var set revocation.Set
 	var group sync.WaitGroup
 	for range 8 {
