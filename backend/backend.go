@@ -118,5 +118,10 @@ func (b *backend) initialize(ctx context.Context, req *logical.InitializationReq
 }
 
 // invalidate drops what is cached when another node wrote to storage (Vault
-// Enterprise): the next request loads it.
-func (b *backend) invalidate(_ context.Context, _ string) { b.snapshot.Store(nil) }
+// Enterprise): the next request loads it. It waits for a load that is under way,
+// which may have read what was there before.
+func (b *backend) invalidate(_ context.Context, _ string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.snapshot.Store(nil)
+}

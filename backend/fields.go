@@ -2,6 +2,7 @@ package backend
 
 import (
 	"maps"
+	"math"
 	"time"
 
 	"github.com/hashicorp/vault/sdk/framework"
@@ -16,11 +17,13 @@ func set[T any](d *framework.FieldData, name string, target *T) {
 	}
 }
 
-// setDuration is [set] for durations, which the framework gives in seconds.
+// setDuration is [set] for durations, which the framework gives in seconds. One
+// that a time.Duration cannot hold becomes the longest, rather than any other.
 func setDuration(d *framework.FieldData, name string, target *time.Duration) {
+	const most = int(math.MaxInt64 / time.Second)
 	seconds := int(*target / time.Second)
 	set(d, name, &seconds)
-	*target = time.Duration(seconds) * time.Second
+	*target = time.Duration(max(-most, min(seconds, most))) * time.Second
 }
 
 func seconds(d time.Duration) int64 { return int64(d / time.Second) }

@@ -45,18 +45,18 @@ func (b *backend) wellKnownPaths() []*framework.Path {
 	}
 }
 
-func (b *backend) jwks(_ context.Context, _ *logical.Request, _ *framework.FieldData, s *exchange.Snapshot) (*logical.Response, error) {
+func (b *backend) jwks(_ context.Context, req *logical.Request, _ *framework.FieldData, s *exchange.Snapshot) (*logical.Response, error) {
 	maxAge := exchange.NewConfig().JWKSMaxAge
 	if s.Config != nil {
 		maxAge = s.Config.JWKSMaxAge
 	}
-	return public(keyring.JWKS(s.Keys, b.now()), "application/jwk-set+json", maxAge)
+	return public(req, keyring.JWKS(s.Keys, b.now()), "application/jwk-set+json", maxAge)
 }
 
 // discovery tells what is served. response_types_supported is required and
 // means nothing here, for there is no authorization endpoint; ["id_token"] is
 // what consumers expect of an issuer of that kind.
-func (b *backend) discovery(_ context.Context, _ *logical.Request, _ *framework.FieldData, s *exchange.Snapshot) (*logical.Response, error) {
+func (b *backend) discovery(_ context.Context, req *logical.Request, _ *framework.FieldData, s *exchange.Snapshot) (*logical.Response, error) {
 	if s.Config == nil {
 		return nil, denial.New(denial.InvalidRequest, denial.Configuration, "issuer", "the mount is not configured: write config first")
 	}
@@ -67,15 +67,19 @@ func (b *backend) discovery(_ context.Context, _ *logical.Request, _ *framework.
 		}
 	}
 	slices.Sort(algorithms)
-	return public(map[string]any{
+	return public(req, map[string]any{
 		"issuer": s.Config.Issuer, "jwks_uri": s.Config.Issuer + "/.well-known/keys",
 		"response_types_supported": []string{"id_token"}, "subject_types_supported": []string{"public"},
 		"id_token_signing_alg_values_supported": algorithms,
 	}, "application/json", s.Config.JWKSMaxAge)
 }
 
-// public is a raw JSON response that anybody may cache.
-func public(document any, contentType string, maxAge time.Duration) (*logical.Response, error) {
+// public is a raw JSON response that anybody may cache. A wrapped one is refused:
+// Vault would store a token for whoever asks.
+func public(req *logical.Request, document any, contentType string, maxAge time.Duration) (*logical.Response, error) {
+	if req.WrapInfo != nil && req.WrapInfo.TTL > 0 {
+		return nil, denial.New(denial.InvalidRequest, denial.Parse, "wrap_ttl", "what is public is not wrapped: leave X-Vault-Wrap-TTL out")
+	}
 	body, err := json.Marshal(document)
 	if err != nil {
 		return nil, err

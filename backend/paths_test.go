@@ -80,6 +80,7 @@ func TestRefusedWritesChangeNothing(t *testing.T) {
 		{"role with a malformed list", "roles/orders", map[string]any{"allowed_audiences": `["https://a.example"`}, `invalid_request: allowed_audiences: element "[\"https://a.example\"" has the character '"': printable ASCII other than space, comma, quote and backslash is allowed`},
 		{"role with a malformed scope_map", "roles/orders", map[string]any{"subject_scopes": "map", "scope_map": map[string]any{"a": 1}}, `invalid_request: scope_map: "a" must map to a scope, or to a list of scopes`},
 		{"config with another issuer", "config", map[string]any{"issuer": "https://new.example"}, `invalid_request: issuer: changing it from "https://vault.example/v1/token-exchange" makes consumers refuse new tokens until they know the new URL: set force=true to do it`},
+		{"role with a ttl that no duration can hold", "roles/orders", map[string]any{"max_ttl": "9000000000000000s"}, `invalid_request: max_ttl: 2562047h47m16s is more than max_ttl of config, which is 1h0m0s`},
 		{"key with another algorithm", "keys/main", map[string]any{"algorithm": "RS256"}, `invalid_request: algorithm: cannot be changed: the key "main" is for ES256; make another key`},
 		{"issuer with two sources", "issuers/idp", map[string]any{"jwks_url": "https://idp.example/keys"}, `invalid_request: jwks: exactly one of oidc_discovery_url, jwks_url, jwks, jwt_validation_pubkeys must be set: got ["jwks_url", "jwks"]`},
 	} {
@@ -120,11 +121,11 @@ func TestKeyIsNeededUntilItsTokensHaveExpired(t *testing.T) {
 	m.write("config", map[string]any{"default_key": "second"})
 	m.restart()
 	m.wantRefused(logical.DeleteOperation, "keys/main", nil,
-		`invalid_request: name: tokens signed with the key "main" may be alive until 2027-01-15T10:00:00Z: delete it then`)
+		`invalid_request: name: tokens signed with the key "main" may be alive until 2027-01-15T10:02:00Z: delete it then`)
 	if !m.active(token) {
 		t.Error("the token died with its role's change of key")
 	}
-	m.now = m.now.Add(2 * time.Hour)
+	m.now = m.now.Add(2*time.Hour + 2*time.Minute)
 	m.do(logical.DeleteOperation, "keys/main", nil)
 	if resp := m.do(logical.ReadOperation, "keys/main", nil); resp != nil {
 		t.Error("the key is still there")
@@ -149,7 +150,7 @@ func TestRotation(t *testing.T) {
 		t.Error("an expired token is active")
 	}
 	m.exchange("unleased")
-	m.now = m.now.Add(2 * time.Hour)
+	m.now = m.now.Add(2*time.Hour + 2*time.Minute)
 	if got := jwksKeyIDs(m); len(got) != 2 {
 		t.Errorf("a version that nothing needs is published: %v", got)
 	}
@@ -211,6 +212,13 @@ func TestWellKnown(t *testing.T) {
 	}
 	wantEqual(t, "metadata", string(m.read(".well-known/openid-configuration")[logical.HTTPRawBody].([]byte)),
 		`{"id_token_signing_alg_values_supported":["ES256"],"issuer":"https://vault.example/v1/token-exchange","jwks_uri":"https://vault.example/v1/token-exchange/.well-known/keys","response_types_supported":["id_token"],"subject_types_supported":["public"]}`)
+
+	resp, err := m.backend.HandleRequest(t.Context(), &logical.Request{
+		Operation: logical.ReadOperation, Path: ".well-known/keys", Storage: m.storage, WrapInfo: &logical.RequestWrapInfo{TTL: time.Hour},
+	})
+	if err == nil || resp.Error().Error() != `invalid_request: wrap_ttl: what is public is not wrapped: leave X-Vault-Wrap-TTL out` {
+		t.Errorf("a wrapped request: %v %v", resp, err)
+	}
 
 	m.do(logical.DeleteOperation, "config", nil)
 	if ids := jwksKeyIDs(m); len(ids) != 2 {

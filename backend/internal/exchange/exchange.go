@@ -13,6 +13,10 @@ import (
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/token"
 )
 
+// clientPrefix makes a role's "client_id", which no caller can choose (RFC 9068
+// §5) and no subject can have: issuer.ReservedPrefixes holds it.
+const clientPrefix = "role:"
+
 // Exchanger runs exchanges. Both fields must be set.
 type Exchanger struct {
 	Now         func() time.Time
@@ -87,7 +91,7 @@ func (s *Snapshot) decide(role *policy.Role, subject *subject, req Request) (min
 		return mint.Params{}, err
 	}
 	return mint.Params{
-		Type: role.Type, Issuer: s.Config.Issuer, Subject: subject.name, ClientID: "role:" + role.Name,
+		Type: role.Type, Issuer: s.Config.Issuer, Subject: subject.name, ClientID: clientPrefix + role.Name,
 		Audience: audience, Scope: scope, Chain: subject.origin.chain,
 		Lineage: token.Lineage{Role: role.ID, Source: subject.origin.source, Ancestors: subject.origin.ancestors},
 	}, nil

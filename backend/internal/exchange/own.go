@@ -2,6 +2,7 @@ package exchange
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/denial"
@@ -75,7 +76,12 @@ func (x *Exchanger) checkAlive(s *Snapshot, own *Own) error {
 	if own.Lineage, err = token.ParseLineage(own.Claims); err != nil {
 		return err
 	}
-	if own.Role = s.RoleByID(own.Lineage.Role); own.Role == nil {
+	client, err := own.Claims.Required("client_id")
+	if err != nil {
+		return err
+	}
+	own.Role = s.Roles[strings.TrimPrefix(client, clientPrefix)]
+	if own.Role == nil || own.Role.ID != own.Lineage.Role { // the name may have been given again
 		return denial.New(denial.InvalidRequest, denial.Revocation, "role_deleted", "the role that minted the token was deleted")
 	}
 	if x.Revocations.Dead(own.ID, own.Lineage, own.Dates.IssuedAt) {

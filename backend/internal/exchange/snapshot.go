@@ -128,7 +128,7 @@ func (s *Snapshot) RetireIssuer(now time.Time) {
 	s.FormerIssuers = slices.DeleteFunc(slices.Clone(s.FormerIssuers), func(f FormerIssuer) bool {
 		return f.Issuer == s.Config.Issuer || !now.Before(f.Until)
 	})
-	s.FormerIssuers = append(s.FormerIssuers, FormerIssuer{Issuer: s.Config.Issuer, Until: now.Add(longest)})
+	s.FormerIssuers = append(s.FormerIssuers, FormerIssuer{Issuer: s.Config.Issuer, Until: now.Add(longest + keyring.InFlight)})
 }
 
 // issuers are the "iss" claims that mean this engine: today's and those of
@@ -161,16 +161,6 @@ func (s *Snapshot) MaxTTLOf(r *policy.Role) time.Duration {
 		ceiling = min(ceiling, r.MaxTTL)
 	}
 	return ceiling
-}
-
-// RoleByID returns the role that a token of ours names; nil if it was deleted.
-func (s *Snapshot) RoleByID(id string) *policy.Role {
-	for _, r := range s.Roles {
-		if r.ID == id {
-			return r
-		}
-	}
-	return nil
 }
 
 // RolesWith returns the sorted names of the roles for which used is true.

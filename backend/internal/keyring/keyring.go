@@ -85,13 +85,18 @@ func (v *Version) State(now time.Time) State {
 	}
 }
 
+// InFlight is how long an exchange may go on with what it read at its start: it
+// may sign with a version that was retired meanwhile. What a token needs is kept
+// for so much longer.
+const InFlight = 2 * time.Minute
+
 // PublishedUntil is when a retired version leaves the JWKS; zero before it is
 // retired.
 func (v *Version) PublishedUntil() time.Time {
 	if v.Retired.IsZero() {
 		return time.Time{}
 	}
-	return v.Retired.Add(v.VerificationPeriod)
+	return v.Retired.Add(v.VerificationPeriod + InFlight)
 }
 
 // LastVerifiable is the latest moment at which a token signed now is certain
@@ -236,7 +241,7 @@ func (k *Key) Release(now time.Time) *Key {
 	for i := range k.Versions {
 		until := k.Versions[i].PublishedUntil()
 		if k.Versions[i].State(now) == Active {
-			until = k.Versions[i].LastVerifiable(now)
+			until = k.Versions[i].LastVerifiable(now).Add(InFlight)
 		}
 		if until.After(c.NeededUntil) {
 			c.NeededUntil = until

@@ -10,8 +10,12 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-// minRSABits is the least modulus that RFC 7518 §3.3 permits.
-const minRSABits = 2048
+// The least modulus is that of RFC 7518 §3.3; the most bounds the time that a
+// verification with an issuer's key can take.
+const (
+	minRSABits = 2048
+	maxRSABits = 8192
+)
 
 var curves = map[jose.SignatureAlgorithm]elliptic.Curve{
 	jose.ES256: elliptic.P256(), jose.ES384: elliptic.P384(), jose.ES512: elliptic.P521(),
@@ -29,8 +33,10 @@ func CheckKey(alg jose.SignatureAlgorithm, key any) error {
 		if len(alg) != 5 || alg[1] != 'S' || (alg[0] != 'R' && alg[0] != 'P') {
 			return fmt.Errorf("an RSA key cannot be used with %s", alg)
 		}
-		if k.N.BitLen() < minRSABits {
-			return fmt.Errorf("an RSA key of %d bits is too short: %d is the least", k.N.BitLen(), minRSABits)
+		if bits := k.N.BitLen(); bits < minRSABits {
+			return fmt.Errorf("an RSA key of %d bits is too short: %d is the least", bits, minRSABits)
+		} else if bits > maxRSABits {
+			return fmt.Errorf("an RSA key of %d bits is too long: %d is the most", bits, maxRSABits)
 		}
 	case ed25519.PublicKey:
 		if alg != jose.EdDSA {

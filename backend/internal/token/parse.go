@@ -8,6 +8,7 @@ package token
 import (
 	"encoding/base64"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 
@@ -34,6 +35,10 @@ type Unverified struct {
 	payload []byte
 	raw     string
 }
+
+// Format writes a placeholder, whatever the verb: the token in it has no
+// printable form.
+func (Unverified) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
 
 // Algorithms are all the signature algorithms that any token may use:
 // asymmetric ones. "none" and HMAC are not among them, and cannot be allowed.

@@ -1,6 +1,10 @@
 package token
 
-import "log/slog"
+import (
+	"fmt"
+	"io"
+	"log/slog"
+)
 
 // Secret is a token or other credential. It has no printable form: fmt, slog
 // and encoding/json all see the placeholder, so that no log line, error or
@@ -12,11 +16,8 @@ const redacted = "[redacted]"
 // Reveal returns the credential itself.
 func (s Secret) Reveal() string { return string(s) }
 
-// String returns a placeholder.
-func (Secret) String() string { return redacted }
-
-// GoString returns a placeholder, for %#v.
-func (Secret) GoString() string { return redacted }
+// Format writes a placeholder, whatever the verb.
+func (Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
 
 // LogValue returns a placeholder.
 func (Secret) LogValue() slog.Value { return slog.StringValue(redacted) }
