@@ -2,16 +2,21 @@ package exchange_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/go-jose/go-jose/v4"
+
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/denial"
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/exchange"
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/issuer"
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/issuertest"
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/keyring"
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/policy"
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/revocation"
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/token"
@@ -191,6 +196,10 @@ func TestExchangeRefuses(t *testing.T) {
 		},
 		{
 			"a key that is gone", func(w *world, _ *exchange.Request) { delete(w.snapshot.Keys, "main") },
+			denial.Lifetime, "internal", `server_error: internal: internal error`,
+		},
+		{
+			"a mount without a TTL", func(_ *world, r *exchange.Request) { r.MountMaxTTL = 0 },
 			denial.Lifetime, "internal", `server_error: internal: internal error`,
 		},
 		{
@@ -406,6 +415,12 @@ func TestOwnTokenRefused(t *testing.T) {
 			denial.Subject, "kid", `invalid_request: subject: "kid" is not a published key of this engine`,
 		},
 		{
+			"its key's version no longer published", func(w *world, _ *exchange.Answer) {
+				w.snapshot.Keys["main"].Versions[0].Retired = w.now.Add(-3 * time.Hour)
+			},
+			denial.Subject, "kid", `invalid_request: subject: "kid" is not a published key of this engine`,
+		},
+		{
 			"an audience that the role is not bound to", func(w *world, _ *exchange.Answer) { w.snapshot.Roles["again"].BoundAudiences = []string{billing} },
 			denial.Subject, "bound_audiences", `invalid_request: subject: "aud" claim: the role "again" expects one of ["https://billing.example"] but got ["https://orders.example"]`,
 		},
@@ -435,6 +450,67 @@ func TestPlainJWTIsNotAcceptedBack(t *testing.T) {
 	if _, err := w.exchanger.Own(w.snapshot, first.AccessToken); err != nil {
 		t.Errorf("not introspected: %v", err)
 	}
+}
+
+// JW-2, JW-10: what our own key has signed is ours only if it is of a kind that
+// we sign, with that key's algorithm.
+func TestOwnKeyAloneMakesNoToken(t *testing.T) {
+	w := newWorld(t)
+	w.addKey("rsa", func(k *keyring.Key) { k.Algorithm = "RS256" })
+	w.snapshot.Roles["orders"].Key = "rsa"
+	good := w.claimsOf(w.mustExchange(w.request()))
+	for _, c := range []struct {
+		name, typ string
+		alg       jose.SignatureAlgorithm
+		edit      func(token.Claims)
+		rule      string
+	}{
+		{"a token as we sign it", "at+jwt", "RS256", func(token.Claims) {}, ""},
+		{"JW-2 another algorithm of the same key", "at+jwt", "PS256", func(token.Claims) {}, "kid"},
+		{"JW-10 a status list", "statuslist+jwt", "RS256", func(token.Claims) {}, "typ"},
+		{"JW-10 an introspection response", "token-introspection+jwt", "RS256", func(token.Claims) {}, "typ"},
+		{"JW-10 no type", "", "RS256", func(token.Claims) {}, "typ"},
+		{"JW-10 an ID token", "JWT", "RS256", func(c token.Claims) { c["nonce"] = "n" }, "typ"},
+		{"AT-3 no client_id", "at+jwt", "RS256", func(c token.Claims) { delete(c, "client_id") }, "typ"},
+		{"no lineage", "at+jwt", "RS256", func(c token.Claims) { delete(c, "lineage") }, "typ"},
+		{"a lineage that is not one", "at+jwt", "RS256", func(c token.Claims) { c["lineage"] = "x" }, "lineage"},
+		{"no audience", "at+jwt", "RS256", func(c token.Claims) { c["aud"] = []string{} }, "aud"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			claims := maps.Clone(good)
+			c.edit(claims)
+			_, err := w.exchanger.Own(w.snapshot, signAs(t, w.snapshot.Keys["rsa"], c.alg, c.typ, claims))
+			if got := denial.From(err); (got == nil) != (c.rule == "") || got != nil && got.Rule != c.rule {
+				t.Errorf("got %v, want a refusal by %q", err, c.rule)
+			}
+		})
+	}
+}
+
+// signAs signs whatever it is asked to with a key of ours.
+func signAs(t *testing.T, key *keyring.Key, alg jose.SignatureAlgorithm, typ string, claims token.Claims) token.Secret {
+	t.Helper()
+	options := &jose.SignerOptions{}
+	if typ != "" {
+		options.WithType(jose.ContentType(typ))
+	}
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: alg, Key: jose.JSONWebKey{Key: key.Active().Signer(), KeyID: key.Active().KeyID}}, options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	payload, err := json.Marshal(claims)
+	if err != nil {
+		t.Fatal(err)
+	}
+	jws, err := signer.Sign(payload)
+	if err != nil {
+		t.Fatal(err)
+	}
+	compact, err := jws.CompactSerialize()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return token.Secret(compact)
 }
 
 // Revoking a token takes all that was exchanged from it along.
