@@ -2,7 +2,6 @@ package backend
 
 import (
 	"maps"
-	"math"
 	"time"
 
 	"github.com/hashicorp/vault/sdk/framework"
@@ -17,13 +16,12 @@ func set[T any](d *framework.FieldData, name string, target *T) {
 	}
 }
 
-// setDuration is [set] for durations, which the framework gives in seconds. One
-// that a time.Duration cannot hold becomes the longest, rather than any other.
+// setDuration is [set] for durations, which the framework gives in seconds and
+// has checked for overflow.
 func setDuration(d *framework.FieldData, name string, target *time.Duration) {
-	const most = int(math.MaxInt64 / time.Second)
 	seconds := int(*target / time.Second)
 	set(d, name, &seconds)
-	*target = time.Duration(max(-most, min(seconds, most))) * time.Second
+	*target = time.Duration(seconds) * time.Second
 }
 
 func seconds(d time.Duration) int64 { return int64(d / time.Second) }
@@ -52,20 +50,6 @@ func ok(description string, fields map[string]*framework.FieldSchema) map[int][]
 
 func noContent(description string) map[int][]framework.Response {
 	return map[int][]framework.Response{204: {{Description: description}}}
-}
-
-// listing is the response of every list with details.
-func listing(description string) map[int][]framework.Response {
-	return ok(description, map[string]*framework.FieldSchema{
-		"keys":     {Type: framework.TypeStringSlice, Description: "Names, sorted."},
-		"key_info": {Type: framework.TypeMap, Description: "Details by name."},
-	})
-}
-
-// nameField is a name in a path. It keeps its case: ACLs compare paths exactly,
-// and a name that could be written in two ways would be a way around a deny.
-func nameField(description string) *framework.FieldSchema {
-	return &framework.FieldSchema{Type: framework.TypeString, Description: description, Required: true}
 }
 
 // warn adds warnings to a response, which may be nil.

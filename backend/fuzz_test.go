@@ -28,6 +28,7 @@ func FuzzExchangeRequest(f *testing.F) {
 		}
 		resp, err := m.request(logical.UpdateOperation, "exchange/unleased", data)
 		switch {
+		case err == nil && resp.IsError(): // refused by the framework: a field of the wrong type
 		case err == nil && subjectToken != good:
 			t.Errorf("granted: %v", resp.Data)
 		case err == nil && (resp.Data["audience"].([]string)[0] != orders || resp.Data["expires_in"].(int64) > 1800):

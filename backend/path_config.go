@@ -180,7 +180,7 @@ func (b *backend) exists(in func(s *exchange.Snapshot, name string) bool) framew
 		}
 		name := ""
 		if _, ok := d.Schema["name"]; ok {
-			name, _ = d.Get("name").(string)
+			name = named(d)
 		}
 		return in(s, name), nil
 	}

@@ -42,7 +42,7 @@ func (b *backend) exchangeOperation(suffix string) map[logical.Operation]framewo
 			Callback: b.with(b.exchange), Summary: "Exchange a token for a narrower one (RFC 8693).",
 			DisplayAttrs: display("exchange", suffix), Responses: ok("The token.", exchangeResponse),
 			Examples: []framework.RequestExample{{Data: map[string]any{
-				"subject_token": "eyJhbGciOi…", "audience": "https://orders.example.com", "scope": "orders:read", //nolint:gosec // a placeholder
+				"subject_token": "<token>", "audience": "https://orders.example.com", "scope": "orders:read",
 			}}},
 		},
 	}

@@ -15,82 +15,39 @@ import (
 )
 
 func (b *backend) issuerPaths() []*framework.Path {
-	name := framework.GenericNameRegex("name")
-	return []*framework.Path{
-		b.issuerListPath(),
-		{
-			Pattern:      "issuers/" + name,
-			DisplayAttrs: &framework.DisplayAttributes{OperationPrefix: operationPrefix, OperationSuffix: "issuer"},
-			Fields:       plus(issuerFields, map[string]*framework.FieldSchema{"name": nameField("Name of the issuer.")}),
-			ExistenceCheck: b.exists(func(s *exchange.Snapshot, name string) bool {
-				return s.Issuers[name] != nil
-			}),
-			Operations: map[logical.Operation]framework.OperationHandler{
-				logical.CreateOperation: b.issuerWriteOperation(),
-				logical.UpdateOperation: b.issuerWriteOperation(),
-				logical.ReadOperation: &framework.PathOperation{
-					Callback: b.with(b.issuerRead), Summary: "Read a trusted issuer.", Responses: ok("The issuer.", issuerFields),
-				},
-				logical.DeleteOperation: &framework.PathOperation{
-					Callback: b.with(b.issuerDelete), Summary: "Delete a trusted issuer that no role accepts.", Responses: noContent("Deleted."),
-				},
-			},
-			HelpSynopsis:    "Trust the tokens of an issuer.",
-			HelpDescription: issuerHelp,
-		},
-		{
-			Pattern: "issuers/" + name + "/status",
-			Fields:  map[string]*framework.FieldSchema{"name": nameField("Name of the issuer.")},
-			Operations: map[logical.Operation]framework.OperationHandler{
-				logical.ReadOperation: &framework.PathOperation{
-					Callback: b.with(b.issuerStatus), Summary: "Read which keys of an issuer are held, and how the last fetch went.",
-					DisplayAttrs: display("read", "issuer-status"), Responses: ok("The status.", issuerStatusFields),
-				},
-			},
-			HelpSynopsis:    "See which keys of an issuer are held.",
-			HelpDescription: "Shows the key ids held, when they were fetched, what went wrong last, and when a refresh is due.",
-		},
-		{
-			Pattern: "issuers/" + name + "/refresh",
-			Fields:  map[string]*framework.FieldSchema{"name": nameField("Name of the issuer.")},
-			Operations: map[logical.Operation]framework.OperationHandler{
-				logical.UpdateOperation: &framework.PathOperation{
-					Callback: b.with(b.issuerRefresh), Summary: "Fetch the keys of an issuer now.",
-					DisplayAttrs: display("refresh", "issuer"), Responses: ok("The status after the fetch.", issuerStatusFields),
-				},
-			},
-			HelpSynopsis:    "Fetch the keys of an issuer now.",
-			HelpDescription: "Answers with the status after the fetch. Use it when an issuer has dropped a key and tokens signed with it must stop at once.",
-		},
-	}
-}
-
-func (b *backend) issuerListPath() *framework.Path {
-	return &framework.Path{
-		Pattern: "issuers/?$",
-		Operations: map[logical.Operation]framework.OperationHandler{
-			logical.ListOperation: &framework.PathOperation{
-				Callback: b.with(b.issuerList), Summary: "List the trusted issuers.",
-				DisplayAttrs: display("list", "issuers"), Responses: listing("The issuers."),
-			},
-		},
-		HelpSynopsis:    "List the trusted issuers.",
-		HelpDescription: "Lists the names of the issuers, with their bound_issuer.",
-	}
-}
-
-func (b *backend) issuerWriteOperation() *framework.PathOperation {
-	return &framework.PathOperation{
-		Callback: b.with(b.issuerWrite), Summary: "Write a trusted issuer; fields left out keep their value.", Responses: noContent("Written."),
-		Examples: []framework.RequestExample{{Data: map[string]any{
+	issuers := object{
+		noun: "issuer", synopsis: "Trust the tokens of an issuer.", help: issuerHelp,
+		fields: issuerFields, response: issuerFields,
+		example: map[string]any{
 			"bound_issuer": "https://idp.example.com", "oidc_discovery_url": "https://idp.example.com",
 			"bound_audiences": []string{"https://vault.example.com"},
-		}}},
+		},
+		exists: func(s *exchange.Snapshot, name string) bool { return s.Issuers[name] != nil },
+		list:   b.issuerList, write: b.issuerWrite, read: b.issuerRead, delete: b.issuerDelete,
+		listHelp:      "Lists the names of the issuers, with their bound_issuer.",
+		writeSummary:  "Write a trusted issuer; fields left out keep their value, lists are replaced whole.",
+		readSummary:   "Read a trusted issuer.",
+		deleteSummary: "Delete a trusted issuer that no role accepts.",
 	}
+	return append(b.objectPaths(issuers),
+		b.actionPath(issuers, action{
+			path: "status", op: logical.ReadOperation, do: b.issuerStatus,
+			display: display("read", "issuer-status"), response: issuerStatusFields,
+			synopsis: "See which keys of an issuer are held.",
+			help:     "Shows the key ids held, when they were fetched, what went wrong last, and when a refresh is due.",
+		}),
+		b.actionPath(issuers, action{
+			path: "refresh", op: logical.UpdateOperation, do: b.issuerRefresh,
+			display: display("refresh", "issuer"), response: issuerStatusFields,
+			synopsis: "Fetch the keys of an issuer now.",
+			help: "Answers with the status after the fetch. Use it when an issuer has dropped a key " +
+				"and tokens signed with it must stop at once.",
+		}),
+	)
 }
 
 func (b *backend) issuerWrite(ctx context.Context, req *logical.Request, d *framework.FieldData, _ *exchange.Snapshot) (*logical.Response, error) {
-	name := d.Get("name").(string) //nolint:forcetypeassert // a TypeString
+	name := named(d)
 	return nil, b.update(ctx, req.Storage, func(s *exchange.Snapshot) ([]change, error) {
 		next := issuer.NewConfig(name)
 		if old := s.Issuers[name]; old != nil {
@@ -129,7 +86,7 @@ func readIssuer(d *framework.FieldData, c *issuer.Config) {
 }
 
 func (b *backend) issuerRead(_ context.Context, _ *logical.Request, d *framework.FieldData, s *exchange.Snapshot) (*logical.Response, error) {
-	i := s.Issuers[d.Get("name").(string)] //nolint:forcetypeassert // a TypeString
+	i := s.Issuers[named(d)]
 	if i == nil {
 		return nil, nil
 	}
@@ -142,7 +99,7 @@ func (b *backend) issuerRead(_ context.Context, _ *logical.Request, d *framework
 }
 
 func (b *backend) issuerDelete(ctx context.Context, req *logical.Request, d *framework.FieldData, _ *exchange.Snapshot) (*logical.Response, error) {
-	name := d.Get("name").(string) //nolint:forcetypeassert // a TypeString
+	name := named(d)
 	return nil, b.update(ctx, req.Storage, func(s *exchange.Snapshot) ([]change, error) {
 		if users := s.UsersOfIssuer(name); len(users) > 0 {
 			return nil, denial.Field("name", "the issuer %q is accepted by the roles %s: take it out of their issuers first", name, token.List(users))
@@ -161,7 +118,7 @@ func (b *backend) issuerList(_ context.Context, _ *logical.Request, _ *framework
 }
 
 func (b *backend) issuerStatus(_ context.Context, _ *logical.Request, d *framework.FieldData, s *exchange.Snapshot) (*logical.Response, error) {
-	i := s.Issuers[d.Get("name").(string)] //nolint:forcetypeassert // a TypeString
+	i := s.Issuers[named(d)]
 	if i == nil {
 		return nil, nil
 	}
@@ -169,7 +126,7 @@ func (b *backend) issuerStatus(_ context.Context, _ *logical.Request, d *framewo
 }
 
 func (b *backend) issuerRefresh(ctx context.Context, _ *logical.Request, d *framework.FieldData, s *exchange.Snapshot) (*logical.Response, error) {
-	name := d.Get("name").(string) //nolint:forcetypeassert // a TypeString
+	name := named(d)
 	i := s.Issuers[name]
 	if i == nil {
 		return nil, denial.Field("name", "the issuer %q does not exist", name)

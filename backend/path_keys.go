@@ -15,64 +15,28 @@ import (
 )
 
 func (b *backend) keyPaths() []*framework.Path {
-	name := framework.GenericNameRegex("name")
-	return []*framework.Path{
-		{
-			Pattern: "keys/?$",
-			Operations: map[logical.Operation]framework.OperationHandler{
-				logical.ListOperation: &framework.PathOperation{
-					Callback: b.with(b.keyList), Summary: "List the signing keys.",
-					DisplayAttrs: display("list", "keys"), Responses: listing("The keys."),
-				},
-			},
-			HelpSynopsis:    "List the signing keys.",
-			HelpDescription: "Lists the names of the keys, with their algorithm.",
-		},
-		{
-			Pattern:      "keys/" + name,
-			DisplayAttrs: &framework.DisplayAttributes{OperationPrefix: operationPrefix, OperationSuffix: "key"},
-			Fields:       plus(keyFields, map[string]*framework.FieldSchema{"name": nameField("Name of the key.")}),
-			ExistenceCheck: b.exists(func(s *exchange.Snapshot, name string) bool {
-				return s.Keys[name] != nil
-			}),
-			Operations: map[logical.Operation]framework.OperationHandler{
-				logical.CreateOperation: b.keyWriteOperation(),
-				logical.UpdateOperation: b.keyWriteOperation(),
-				logical.ReadOperation: &framework.PathOperation{
-					Callback: b.with(b.keyRead), Summary: "Read a key: versions, states and dates, never private material.",
-					Responses: ok("The key.", keyResponse),
-				},
-				logical.DeleteOperation: &framework.PathOperation{
-					Callback: b.with(b.keyDelete), Summary: "Delete a key that no role and no unexpired token may need.", Responses: noContent("Deleted."),
-				},
-			},
-			HelpSynopsis:    "Make a signing key, or change its periods.",
-			HelpDescription: keyHelp,
-		},
-		{
-			Pattern: "keys/" + name + "/rotate",
-			Fields:  map[string]*framework.FieldSchema{"name": nameField("Name of the key.")},
-			Operations: map[logical.Operation]framework.OperationHandler{
-				logical.UpdateOperation: &framework.PathOperation{
-					Callback: b.with(b.keyRotate), Summary: "Let the successor sign, and publish a new successor.",
-					DisplayAttrs: display("rotate", "key"), Responses: ok("The key after the rotation.", keyResponse),
-				},
-			},
-			HelpSynopsis:    "Rotate a key.",
-			HelpDescription: "The successor signs from now on; the former version stays in the JWKS for its verification_period. Refused while the successor has been published for less than publication_lead.",
-		},
+	keys := object{
+		noun: "key", synopsis: "Make a signing key, or change its periods.", help: keyHelp,
+		fields: keyFields, response: keyResponse,
+		example: map[string]any{"algorithm": "ES256", "verification_period": "24h"},
+		exists:  func(s *exchange.Snapshot, name string) bool { return s.Keys[name] != nil },
+		list:    b.keyList, write: b.keyWrite, read: b.keyRead, delete: b.keyDelete,
+		listHelp:      "Lists the names of the keys, with their algorithm.",
+		writeSummary:  "Make a key, or change its periods; fields left out keep their value.",
+		readSummary:   "Read a key: versions, states and dates, never private material.",
+		deleteSummary: "Delete a key that no role and no unexpired token may need.",
 	}
-}
-
-func (b *backend) keyWriteOperation() *framework.PathOperation {
-	return &framework.PathOperation{
-		Callback: b.with(b.keyWrite), Summary: "Make a key, or change its periods; fields left out keep their value.", Responses: noContent("Written."),
-		Examples: []framework.RequestExample{{Data: map[string]any{"algorithm": "ES256", "verification_period": "24h"}}},
-	}
+	return append(b.objectPaths(keys), b.actionPath(keys, action{
+		path: "rotate", op: logical.UpdateOperation, do: b.keyRotate,
+		display: display("rotate", "key"), response: keyResponse,
+		synopsis: "Let the successor of a key sign, and publish a new successor.",
+		help: "The former version stays in the JWKS for its verification_period. " +
+			"Refused while the successor has been published for less than publication_lead.",
+	}))
 }
 
 func (b *backend) keyWrite(ctx context.Context, req *logical.Request, d *framework.FieldData, _ *exchange.Snapshot) (*logical.Response, error) {
-	name := d.Get("name").(string) //nolint:forcetypeassert // a TypeString
+	name := named(d)
 	return nil, b.update(ctx, req.Storage, func(s *exchange.Snapshot) ([]change, error) {
 		wanted := keyring.Key{
 			Name: name, Algorithm: keyring.DefaultAlgorithm,
@@ -114,7 +78,7 @@ func (b *backend) storeKey(s *exchange.Snapshot, k *keyring.Key) ([]change, erro
 }
 
 func (b *backend) keyRead(_ context.Context, _ *logical.Request, d *framework.FieldData, s *exchange.Snapshot) (*logical.Response, error) {
-	k := s.Keys[d.Get("name").(string)] //nolint:forcetypeassert // a TypeString
+	k := s.Keys[named(d)]
 	if k == nil {
 		return nil, nil
 	}
@@ -137,7 +101,7 @@ func (b *backend) keyResponse(k *keyring.Key) *logical.Response {
 }
 
 func (b *backend) keyRotate(ctx context.Context, req *logical.Request, d *framework.FieldData, _ *exchange.Snapshot) (*logical.Response, error) {
-	name := d.Get("name").(string) //nolint:forcetypeassert // a TypeString
+	name := named(d)
 	var rotated *keyring.Key
 	err := b.update(ctx, req.Storage, func(s *exchange.Snapshot) ([]change, error) {
 		key := s.Keys[name]
@@ -158,7 +122,7 @@ func (b *backend) keyRotate(ctx context.Context, req *logical.Request, d *framew
 }
 
 func (b *backend) keyDelete(ctx context.Context, req *logical.Request, d *framework.FieldData, _ *exchange.Snapshot) (*logical.Response, error) {
-	name := d.Get("name").(string) //nolint:forcetypeassert // a TypeString
+	name := named(d)
 	return nil, b.update(ctx, req.Storage, func(s *exchange.Snapshot) ([]change, error) {
 		key := s.Keys[name]
 		if key == nil {

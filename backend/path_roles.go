@@ -15,53 +15,24 @@ import (
 )
 
 func (b *backend) rolePaths() []*framework.Path {
-	return []*framework.Path{
-		{
-			Pattern: "roles/?$",
-			Operations: map[logical.Operation]framework.OperationHandler{
-				logical.ListOperation: &framework.PathOperation{
-					Callback: b.with(b.roleList), Summary: "List the roles.",
-					DisplayAttrs: display("list", "roles"), Responses: listing("The roles."),
-				},
-			},
-			HelpSynopsis:    "List the roles.",
-			HelpDescription: "Lists the names of the roles, with the issuers and audiences of each.",
-		},
-		{
-			Pattern:      "roles/" + framework.GenericNameRegex("name"),
-			DisplayAttrs: &framework.DisplayAttributes{OperationPrefix: operationPrefix, OperationSuffix: "role"},
-			Fields:       plus(roleFields, map[string]*framework.FieldSchema{"name": nameField("Name of the role.")}),
-			ExistenceCheck: b.exists(func(s *exchange.Snapshot, name string) bool {
-				return s.Roles[name] != nil
-			}),
-			Operations: map[logical.Operation]framework.OperationHandler{
-				logical.CreateOperation: b.roleWriteOperation(),
-				logical.UpdateOperation: b.roleWriteOperation(),
-				logical.ReadOperation: &framework.PathOperation{
-					Callback: b.with(b.roleRead), Summary: "Read a role.", Responses: ok("The role.", roleResponse),
-				},
-				logical.DeleteOperation: &framework.PathOperation{
-					Callback: b.with(b.roleDelete), Summary: "Delete a role, and with it every token that it minted.", Responses: noContent("Deleted."),
-				},
-			},
-			HelpSynopsis:    "Say who may exchange a token, for what, and how.",
-			HelpDescription: roleHelp,
-		},
-	}
-}
-
-func (b *backend) roleWriteOperation() *framework.PathOperation {
-	return &framework.PathOperation{
-		Callback: b.with(b.roleWrite), Summary: "Write a role; fields left out keep their value, lists and maps are replaced whole.", Responses: noContent("Written."),
-		Examples: []framework.RequestExample{{Data: map[string]any{
+	return b.objectPaths(object{
+		noun: "role", synopsis: "Say who may exchange a token, for what, and how.", help: roleHelp,
+		fields: roleFields, response: roleResponse,
+		example: map[string]any{
 			"issuers": []string{"idp"}, "bound_subject": "ci-runner",
 			"allowed_audiences": []string{"https://orders.example.com"}, "allowed_scopes": []string{"orders:read"}, "ttl": "5m",
-		}}},
-	}
+		},
+		exists: func(s *exchange.Snapshot, name string) bool { return s.Roles[name] != nil },
+		list:   b.roleList, write: b.roleWrite, read: b.roleRead, delete: b.roleDelete,
+		listHelp:      "Lists the names of the roles, with the issuers and audiences of each.",
+		writeSummary:  "Write a role; fields left out keep their value, lists and maps are replaced whole.",
+		readSummary:   "Read a role.",
+		deleteSummary: "Delete a role, and with it every token that it minted.",
+	})
 }
 
 func (b *backend) roleWrite(ctx context.Context, req *logical.Request, d *framework.FieldData, _ *exchange.Snapshot) (*logical.Response, error) {
-	name := d.Get("name").(string) //nolint:forcetypeassert // a TypeString
+	name := named(d)
 	var warnings []string
 	err := b.update(ctx, req.Storage, func(s *exchange.Snapshot) ([]change, error) {
 		next := policy.NewRole(rand.Text(), name)
@@ -136,7 +107,7 @@ func readScopeMap(d *framework.FieldData, r *policy.Role) error {
 }
 
 func (b *backend) roleRead(_ context.Context, _ *logical.Request, d *framework.FieldData, s *exchange.Snapshot) (*logical.Response, error) {
-	r := s.Roles[d.Get("name").(string)] //nolint:forcetypeassert // a TypeString
+	r := s.Roles[named(d)]
 	if r == nil {
 		return nil, nil
 	}
@@ -150,7 +121,7 @@ func (b *backend) roleRead(_ context.Context, _ *logical.Request, d *framework.F
 }
 
 func (b *backend) roleDelete(ctx context.Context, req *logical.Request, d *framework.FieldData, _ *exchange.Snapshot) (*logical.Response, error) {
-	name := d.Get("name").(string) //nolint:forcetypeassert // a TypeString
+	name := named(d)
 	return nil, b.update(ctx, req.Storage, func(s *exchange.Snapshot) ([]change, error) {
 		delete(s.Roles, name)
 		return []change{remove(rolePrefix + name)}, nil

@@ -80,7 +80,6 @@ func TestRefusedWritesChangeNothing(t *testing.T) {
 		{"role with a malformed list", "roles/orders", map[string]any{"allowed_audiences": `["https://a.example"`}, `invalid_request: allowed_audiences: element "[\"https://a.example\"" has the character '"': printable ASCII other than space, comma, quote and backslash is allowed`},
 		{"role with a malformed scope_map", "roles/orders", map[string]any{"subject_scopes": "map", "scope_map": map[string]any{"a": 1}}, `invalid_request: scope_map: "a" must map to a scope, or to a list of scopes`},
 		{"config with another issuer", "config", map[string]any{"issuer": "https://new.example"}, `invalid_request: issuer: changing it from "https://vault.example/v1/token-exchange" makes consumers refuse new tokens until they know the new URL: set force=true to do it`},
-		{"role with a ttl that no duration can hold", "roles/orders", map[string]any{"max_ttl": "9000000000000000s"}, `invalid_request: max_ttl: 2562047h47m16s is more than max_ttl of config, which is 1h0m0s`},
 		{"key with another algorithm", "keys/main", map[string]any{"algorithm": "RS256"}, `invalid_request: algorithm: cannot be changed: the key "main" is for ES256; make another key`},
 		{"issuer with two sources", "issuers/idp", map[string]any{"jwks_url": "https://idp.example/keys"}, `invalid_request: jwks: exactly one of oidc_discovery_url, jwks_url, jwks, jwt_validation_pubkeys must be set: got ["jwks_url", "jwks"]`},
 	} {

@@ -2,7 +2,6 @@ package exchange_test
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"maps"
 	"slices"
@@ -479,38 +478,14 @@ func TestOwnKeyAloneMakesNoToken(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			claims := maps.Clone(good)
 			c.edit(claims)
-			_, err := w.exchanger.Own(w.snapshot, signAs(t, w.snapshot.Keys["rsa"], c.alg, c.typ, claims))
+			active := w.snapshot.Keys["rsa"].Active()
+			key := jose.SigningKey{Algorithm: c.alg, Key: jose.JSONWebKey{Key: active.Signer(), KeyID: active.KeyID}}
+			_, err := w.exchanger.Own(w.snapshot, token.Secret(issuertest.Sign(t, key, c.typ, claims)))
 			if got := denial.From(err); (got == nil) != (c.rule == "") || got != nil && got.Rule != c.rule {
 				t.Errorf("got %v, want a refusal by %q", err, c.rule)
 			}
 		})
 	}
-}
-
-// signAs signs whatever it is asked to with a key of ours.
-func signAs(t *testing.T, key *keyring.Key, alg jose.SignatureAlgorithm, typ string, claims token.Claims) token.Secret {
-	t.Helper()
-	options := &jose.SignerOptions{}
-	if typ != "" {
-		options.WithType(jose.ContentType(typ))
-	}
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: alg, Key: jose.JSONWebKey{Key: key.Active().Signer(), KeyID: key.Active().KeyID}}, options)
-	if err != nil {
-		t.Fatal(err)
-	}
-	payload, err := json.Marshal(claims)
-	if err != nil {
-		t.Fatal(err)
-	}
-	jws, err := signer.Sign(payload)
-	if err != nil {
-		t.Fatal(err)
-	}
-	compact, err := jws.CompactSerialize()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return token.Secret(compact)
 }
 
 // Revoking a token takes all that was exchanged from it along.

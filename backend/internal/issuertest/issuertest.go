@@ -55,11 +55,21 @@ func (i *Issuer) Claims(now time.Time, replaced map[string]any) map[string]any {
 // Sign signs claims as they are, with header "typ": at+jwt.
 func (i *Issuer) Sign(t testing.TB, claims map[string]any) string {
 	t.Helper()
-	payload, err := json.Marshal(claims)
+	return Sign(t, jose.SigningKey{Algorithm: jose.ES256, Key: i.key}, "at+jwt", claims)
+}
+
+// Sign signs claims as they are with a key; an empty typ leaves the header out.
+func Sign(t testing.TB, key jose.SigningKey, typ string, claims map[string]any) string {
+	t.Helper()
+	options := &jose.SignerOptions{}
+	if typ != "" {
+		options.WithType(jose.ContentType(typ))
+	}
+	signer, err := jose.NewSigner(key, options)
 	if err != nil {
 		t.Fatal(err)
 	}
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: i.key}, (&jose.SignerOptions{}).WithType("at+jwt"))
+	payload, err := json.Marshal(claims)
 	if err != nil {
 		t.Fatal(err)
 	}
