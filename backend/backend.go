@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/exchange"
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/issuer"
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/revocation"
 )
 
@@ -41,10 +43,14 @@ type backend struct {
 	*framework.Backend
 	now func() time.Time
 
-	// mu guards writes to storage and the loading of what it holds.
-	mu          sync.Mutex
 	snapshot    atomic.Pointer[exchange.Snapshot] // nil until loaded
 	revocations revocation.Set
+
+	// mu guards writes to storage and the loading of what it holds.
+	mu                sync.Mutex
+	revocationsLoaded bool
+	issuers           map[string]*issuer.Issuer // of the last snapshot: their keys are worth keeping
+	unreadable        []string                  // entries that the last load left out
 
 	exchanger exchange.Exchanger
 	mountTTL  mountTTL
@@ -120,8 +126,11 @@ func (b *backend) initialize(ctx context.Context, req *logical.InitializationReq
 // invalidate drops what is cached when another node wrote to storage (Vault
 // Enterprise): the next request loads it. It waits for a load that is under way,
 // which may have read what was there before.
-func (b *backend) invalidate(_ context.Context, _ string) {
+func (b *backend) invalidate(_ context.Context, path string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if strings.HasPrefix(path, revocationPrefix) {
+		b.revocationsLoaded = false
+	}
 	b.snapshot.Store(nil)
 }

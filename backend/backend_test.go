@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -87,6 +88,13 @@ func (m *mount) restart() {
 }
 
 const orders = "https://orders.example"
+
+// secondKey makes another key, and waits until it may sign.
+func (m *mount) secondKey() {
+	m.t.Helper()
+	m.write("keys/second", map[string]any{"publication_lead": "1h", "verification_period": "2h"})
+	m.now = m.now.Add(10 * time.Minute)
+}
 
 // newMount is a mount that works: key, config, issuer and roles are written.
 func newMount(t testing.TB) *mount {
@@ -247,9 +255,9 @@ func TestReadOnlyIsPassedOn(t *testing.T) {
 // What one write changes in several places is not seen half done.
 func TestHalfWrittenChangeIsReadAgain(t *testing.T) {
 	m := newMount(t)
-	m.write("keys/other", map[string]any{"publication_lead": "1h"})
+	m.secondKey()
 	m.storage.failPut = func(path string) bool { return path == "role/orders" } // the key's entry is written before
-	if _, err := m.request(logical.UpdateOperation, "roles/orders", map[string]any{"key": "other"}); err == nil {
+	if _, err := m.request(logical.UpdateOperation, "roles/orders", map[string]any{"key": "second"}); err == nil {
 		t.Fatal("the write went through")
 	}
 	m.storage.failPut = nil
@@ -276,25 +284,101 @@ func TestRestartLosesNothing(t *testing.T) {
 	}
 }
 
-// An entry that a later version of the engine wrote may hold a restriction that
-// this one does not know.
-func TestLaterStorageVersionIsNotRead(t *testing.T) {
-	m := newMount(t)
-	entry, err := m.storage.Get(context.Background(), "role/orders")
+// spoil makes a stored entry one of a later version of the engine.
+func (m *mount) spoil(path string) {
+	m.t.Helper()
+	entry, err := m.storage.InmemStorage.Get(context.Background(), path)
 	if err != nil {
-		t.Fatal(err)
+		m.t.Fatal(err)
 	}
 	entry.Value = []byte(strings.Replace(string(entry.Value), `"version":1`, `"version":2`, 1))
-	if err := m.storage.Put(context.Background(), entry); err != nil {
-		t.Fatal(err)
+	if err := m.storage.InmemStorage.Put(context.Background(), entry); err != nil {
+		m.t.Fatal(err)
 	}
 	m.restart()
-	if _, err := m.request(logical.ReadOperation, "config", nil); err == nil {
-		t.Error("state was loaded")
-	}
+}
+
+// An entry that a later version of the engine wrote may hold a restriction that
+// this one does not know. A role or an issuer is left out: what needs it is
+// denied, all else goes on, and nothing is overwritten.
+func TestUnreadableRoleOrIssuerIsLeftOut(t *testing.T) {
+	m := newMount(t)
+	token := m.exchange("unleased").Data["access_token"]
+	lost := m.exchange("orders").Data["access_token"]
+	m.spoil("role/orders")
 	if !strings.Contains(m.log.String(), `storage entry \"role/orders\" has version 2`) {
 		t.Errorf("log: %s", m.log)
 	}
+	subject := map[string]any{"subject_token": m.idp.Sign(t, m.idp.Claims(m.now, nil))}
+	m.wantRefused(logical.UpdateOperation, "exchange/orders", subject, `invalid_request: role: the role ["orders"] does not exist`)
+	m.exchange("unleased")
+	if !m.active(token) || m.active(lost) {
+		t.Error("the wrong token is active")
+	}
+	m.wantRefused(logical.UpdateOperation, "roles/orders", map[string]any{"issuers": "idp", "bound_subject": "x", "allowed_audiences": orders},
+		`invalid_request: storage: nothing can be written while entries cannot be read, see the log: role/orders`)
+
+	m.spoil("issuer/idp")
+	m.wantRefused(logical.UpdateOperation, "exchange/unleased", subject,
+		`invalid_request: subject: "iss" claim: ["https://idp.example"] is not an issuer that the role "unleased" accepts`)
+	if len(jwksKeyIDs(m)) != 2 || !m.active(token) {
+		t.Error("the rest of the mount does not go on")
+	}
+	m.write("revoke", map[string]any{"token": token})
+	if m.active(token) {
+		t.Error("tokens cannot be revoked")
+	}
+}
+
+// Leases can be revoked whatever else is wrong: a failure would block the
+// removal of the mount.
+func TestUnreadableKeyStopsEverythingButLeases(t *testing.T) {
+	m := newMount(t)
+	lease := m.exchange("orders")
+	m.spoil("key/main")
+	if _, err := m.request(logical.ReadOperation, "config", nil); err == nil {
+		t.Error("state was loaded")
+	}
+	if err := m.revokeLease(lease); err != nil {
+		t.Errorf("the lease cannot be revoked: %v", err)
+	}
+}
+
+// Loading goes on when the request that began it is given up.
+func TestLoadingOutlivesItsRequest(t *testing.T) {
+	m := newMount(t)
+	m.backend.InvalidateKey(context.Background(), "config")
+	gone, cancel := context.WithCancel(context.Background())
+	cancel()
+	resp, err := m.backend.HandleRequest(gone, &logical.Request{Operation: logical.ReadOperation, Path: "config", Storage: m.storage})
+	if err != nil || resp == nil {
+		t.Errorf("got %v %v", resp, err)
+	}
+}
+
+// The keys that an issuer has served are not forgotten with a change of
+// configuration, or when storage fails.
+func TestFetchedKeysOutliveConfiguration(t *testing.T) {
+	m := newMount(t)
+	var down atomic.Bool
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if down.Load() {
+			w.WriteHeader(http.StatusBadGateway)
+			return
+		}
+		_, _ = w.Write([]byte(m.idp.JWKS(t)))
+	}))
+	defer server.Close()
+	m.write("issuers/idp", map[string]any{"jwks": "", "jwks_url": server.URL, "allowed_addresses": "127.0.0.0/8"})
+	m.exchange("unleased")
+	down.Store(true)
+	m.write("issuers/idp", map[string]any{"required_claims": "sub"})
+	m.exchange("unleased")
+	m.storage.failPut = func(string) bool { return true }
+	if _, err := m.request(logical.UpdateOperation, "roles/orders", map[string]any{"ttl": "1m"}); err == nil {
+		t.Fatal("the write went through")
+	}
+	m.exchange("unleased")
 }
 
 // Invariant: no storage read in steady state, no write for a stateless JWT.

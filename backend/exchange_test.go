@@ -114,6 +114,44 @@ func TestExpiredRevocationsAreTidied(t *testing.T) {
 	}
 }
 
+// RV-6: a token can be revoked after its role was deleted, and its descendants
+// with it: deleting the role first must not make that impossible.
+func TestRevocationAfterTheRoleIsDeleted(t *testing.T) {
+	m := newMount(t)
+	m.write("roles/more", map[string]any{"issuers": "self", "bound_audiences": orders, "allowed_audiences": orders, "default_audience": orders})
+	parent := m.exchange("unleased").Data["access_token"]
+	child := m.write("exchange/again", map[string]any{"subject_token": parent}).Data["access_token"]
+	m.do(logical.DeleteOperation, "roles/unleased", nil)
+	if m.active(parent) || m.active(child) {
+		t.Error("a token outlived the role that it comes from")
+	}
+	if resp := m.write("revoke", map[string]any{"token": parent}); resp != nil {
+		t.Errorf("not revoked: %v", resp)
+	}
+}
+
+func TestTidyIsNotBoundedByItsBatch(t *testing.T) {
+	m := newMount(t)
+	for range 250 {
+		m.write("revoke", map[string]any{"token": m.exchange("unleased").Data["access_token"]})
+	}
+	m.now = m.now.Add(11 * time.Minute)
+	m.do(logical.RollbackOperation, "", nil)
+	if names, err := m.storage.InmemStorage.List(t.Context(), "revocation/"); err != nil || len(names) != 0 {
+		t.Errorf("%d left, %v", len(names), err)
+	}
+}
+
+// A token in the wrong place is not repeated either.
+func TestMisplacedTokenIsNotRepeated(t *testing.T) {
+	m := newMount(t)
+	token := m.idp.Sign(t, m.idp.Claims(m.now, nil))
+	m.wantRefused(logical.UpdateOperation, "exchange/orders", map[string]any{"subject_token": token, "ttl": token},
+		`invalid_request: ttl: is not a duration such as 5m`)
+	m.wantRefused(logical.UpdateOperation, "exchange/orders", map[string]any{"subject_token": token, token: ""},
+		`invalid_request: parameters: the name of a parameter is longer than 64 characters`)
+}
+
 // RV-1, RV-2, IN-1, IN-3: what is not an active token of ours gets one answer.
 func TestUnknownTokens(t *testing.T) {
 	m := newMount(t)
@@ -128,7 +166,7 @@ func TestUnknownTokens(t *testing.T) {
 			t.Errorf("%s: active", name)
 		}
 		resp := m.write("revoke", map[string]any{"token": token, "token_type_hint": "refresh_token"})
-		if len(resp.Warnings) != 1 || resp.Warnings[0] != "the token is not an active token of this mount: there was nothing to revoke" {
+		if len(resp.Warnings) != 1 || resp.Warnings[0] != "the token is not an unexpired token of this mount: there was nothing to revoke" {
 			t.Errorf("%s: %v", name, resp)
 		}
 	}

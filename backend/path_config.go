@@ -66,7 +66,7 @@ func (b *backend) configWrite(ctx context.Context, req *logical.Request, d *fram
 			return nil, err
 		}
 		s.Config = next
-		if err := s.CheckConfig(); err != nil {
+		if err := s.CheckConfig(b.now()); err != nil {
 			return nil, err
 		}
 		warnings = slices.Concat(next.Warnings(), mountWarnings(next, req.MountPoint), narrowed(s))

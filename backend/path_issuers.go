@@ -57,7 +57,7 @@ func (b *backend) issuerWrite(ctx context.Context, req *logical.Request, d *fram
 		if err := next.Validate(); err != nil {
 			return nil, err
 		}
-		if err := s.CheckIssuer(next); err != nil {
+		if err := s.CheckIssuer(next, b.now()); err != nil {
 			return nil, err
 		}
 		made, err := b.newIssuer(next)

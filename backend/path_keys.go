@@ -49,7 +49,7 @@ func (b *backend) keyWrite(ctx context.Context, req *logical.Request, d *framewo
 		set(d, "algorithm", (*string)(&wanted.Algorithm))
 		setDuration(d, "publication_lead", &wanted.PublicationLead)
 		setDuration(d, "verification_period", &wanted.VerificationPeriod)
-		next, err := b.makeKey(old, wanted)
+		next, err := b.makeKey(s, old, wanted)
 		if err != nil {
 			return nil, err
 		}
@@ -59,9 +59,13 @@ func (b *backend) keyWrite(ctx context.Context, req *logical.Request, d *framewo
 }
 
 // makeKey returns a new key, or an old one with other periods.
-func (b *backend) makeKey(old *keyring.Key, wanted keyring.Key) (*keyring.Key, error) {
+func (b *backend) makeKey(s *exchange.Snapshot, old *keyring.Key, wanted keyring.Key) (*keyring.Key, error) {
 	if old == nil {
-		return keyring.Generate(wanted, b.now())
+		// Before the work: generating an RSA key can take a second.
+		if err := s.CheckKey(&wanted); err != nil {
+			return nil, err
+		}
+		return keyring.Generate(wanted, b.now(), s.KeyReady(b.now()))
 	}
 	if wanted.Algorithm != old.Algorithm {
 		return nil, denial.Field("algorithm", "cannot be changed: the key %q is for %s; make another key", old.Name, old.Algorithm)
@@ -182,6 +186,7 @@ const keyHelp = `
 The key pair is generated here and its private half never leaves Vault. A key
 always has one version that signs and one successor, which is in the JWKS but
 does not sign: when the key is rotated, consumers know the successor already.
+Once there are roles, a new key may sign only after jwks_max_age of config.
 
 Raising a period applies to all versions, lowering it to new ones only.
 `

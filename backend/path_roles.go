@@ -46,7 +46,7 @@ func (b *backend) roleWrite(ctx context.Context, req *logical.Request, d *framew
 			return nil, err
 		}
 		s.Roles[name] = next
-		if err := s.CheckRole(next); err != nil {
+		if err := s.CheckRole(next, b.now()); err != nil {
 			return nil, err
 		}
 		warnings = next.Warnings()

@@ -45,7 +45,7 @@ func (b *backend) tokenPaths() []*framework.Path {
 			},
 			HelpSynopsis: "Revoke a token of this mount.",
 			HelpDescription: "The token and every token that was exchanged from it are inactive from then on, and useless as a subject token. " +
-				"A token that is not active needs no revoking: that is a warning, not an error (RFC 7009 §2.2).",
+				"A token that is not this mount's, or has expired, needs no revoking: that is a warning, not an error (RFC 7009 §2.2).",
 		},
 	}
 }
@@ -53,11 +53,11 @@ func (b *backend) tokenPaths() []*framework.Path {
 // introspect answers with what RFC 7662 §2.2 lists, and nothing but
 // "active": false for a token that is not.
 func (b *backend) introspect(_ context.Context, _ *logical.Request, d *framework.FieldData, s *exchange.Snapshot) (*logical.Response, error) {
-	own, err := b.activeToken(d, s)
+	own, err := b.ownToken(d, s)
 	if err != nil {
 		return nil, err
 	}
-	if own == nil {
+	if own == nil || b.exchanger.CheckAlive(s, own) != nil {
 		return &logical.Response{Data: map[string]any{"active": false}}, nil
 	}
 	data := map[string]any{
@@ -72,9 +72,9 @@ func (b *backend) introspect(_ context.Context, _ *logical.Request, d *framework
 	return &logical.Response{Data: data}, nil
 }
 
-// activeToken returns the token that a request asks about; nil if it is not an
-// active one of ours.
-func (b *backend) activeToken(d *framework.FieldData, s *exchange.Snapshot) (*exchange.Own, error) {
+// ownToken returns the token that a request asks about, revoked or not; nil if it
+// is not an unexpired one of ours.
+func (b *backend) ownToken(d *framework.FieldData, s *exchange.Snapshot) (*exchange.Own, error) {
 	raw := secretFor(d, "token")
 	if raw == "" {
 		return nil, denial.New(denial.InvalidRequest, denial.Parse, "token", "is required")
@@ -90,15 +90,17 @@ func (b *backend) activeToken(d *framework.FieldData, s *exchange.Snapshot) (*ex
 	}
 }
 
+// revoke takes a token back. It asks neither whether that has happened already
+// nor whether its role still exists: what was exchanged from it may be alive.
 func (b *backend) revoke(ctx context.Context, req *logical.Request, d *framework.FieldData, s *exchange.Snapshot) (*logical.Response, error) {
-	own, err := b.activeToken(d, s)
+	own, err := b.ownToken(d, s)
 	if err != nil {
 		return nil, err
 	}
 	if own == nil {
-		return warn(nil, []string{"the token is not an active token of this mount: there was nothing to revoke"}), nil
+		return warn(nil, []string{"the token is not an unexpired token of this mount: there was nothing to revoke"}), nil
 	}
-	b.Logger().Info("token revoked", "request_id", req.ID, "jti", own.ID, "role", own.Role.Name)
+	b.Logger().Info("token revoked", "request_id", req.ID, "jti", own.ID, "client_id", own.Claims["client_id"])
 	return nil, b.revokeToken(ctx, req.Storage, own.ID, own.Dates.Expires)
 }
 

@@ -47,7 +47,10 @@ func (b *backend) wellKnownPaths() []*framework.Path {
 
 func (b *backend) jwks(_ context.Context, req *logical.Request, _ *framework.FieldData, s *exchange.Snapshot) (*logical.Response, error) {
 	maxAge := exchange.NewConfig().JWKSMaxAge
-	if s.Config != nil {
+	switch {
+	case len(s.Keys) == 0:
+		maxAge = 0 // whoever fetches too early need not wait for the first key
+	case s.Config != nil:
 		maxAge = s.Config.JWKSMaxAge
 	}
 	return public(req, keyring.JWKS(s.Keys, b.now()), "application/jwk-set+json", maxAge)

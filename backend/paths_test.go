@@ -30,7 +30,7 @@ func TestUpdatesArePartial(t *testing.T) {
 		},
 		"keys/main": {"publication_lead": 7200, "verification_period": 10800},
 		"roles/orders": {
-			"issuers": []string{"idp", "self"}, "bound_subject": "other", "bound_audiences": []string{"https://vault.example"},
+			"issuers": []string{"self"}, "bound_subject": "other", "bound_audiences": []string{"https://vault.example"},
 			"bound_claims": map[string]any{"team": []any{"a", "b"}}, "bound_claims_type": "glob",
 			"allowed_audiences": []string{orders, "https://b.example"}, "default_audience": "",
 			"allowed_scopes": []string{"orders:read", "x"}, "default_scopes": []string{"orders:write"}, "subject_scopes": "ignore",
@@ -40,8 +40,8 @@ func TestUpdatesArePartial(t *testing.T) {
 		for name, value := range fields {
 			t.Run(path+" "+name, func(t *testing.T) {
 				m := newMount(t)
-				m.write("keys/second", map[string]any{"publication_lead": "1h", "verification_period": "2h"})
-				if name == "issuers" || name == "default_key" { // "self" needs bound_audiences
+				m.secondKey()
+				if name == "issuers" { // "self" needs bound_audiences
 					m.write("roles/orders", map[string]any{"bound_audiences": "https://vault.example"})
 				}
 				want := m.read(path)
@@ -80,14 +80,15 @@ func TestRefusedWritesChangeNothing(t *testing.T) {
 		{"role with a malformed list", "roles/orders", map[string]any{"allowed_audiences": `["https://a.example"`}, `invalid_request: allowed_audiences: element "[\"https://a.example\"" has the character '"': printable ASCII other than space, comma, quote and backslash is allowed`},
 		{"role with a malformed scope_map", "roles/orders", map[string]any{"subject_scopes": "map", "scope_map": map[string]any{"a": 1}}, `invalid_request: scope_map: "a" must map to a scope, or to a list of scopes`},
 		{"config with another issuer", "config", map[string]any{"issuer": "https://new.example"}, `invalid_request: issuer: changing it from "https://vault.example/v1/token-exchange" makes consumers refuse new tokens until they know the new URL: set force=true to do it`},
+		{"key with a short lead, before it is generated", "keys/new", map[string]any{"algorithm": "RS512", "publication_lead": "1s"}, `invalid_request: publication_lead: 1s must be more than jwks_max_age of config, which is 10m0s`},
 		{"key with another algorithm", "keys/main", map[string]any{"algorithm": "RS256"}, `invalid_request: algorithm: cannot be changed: the key "main" is for ES256; make another key`},
 		{"issuer with two sources", "issuers/idp", map[string]any{"jwks_url": "https://idp.example/keys"}, `invalid_request: jwks: exactly one of oidc_discovery_url, jwks_url, jwks, jwt_validation_pubkeys must be set: got ["jwks_url", "jwks"]`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			m := newMount(t)
-			before, writes := m.read(c.path), m.storage.writes.Load()
+			before, writes := m.do(logical.ReadOperation, c.path, nil), m.storage.writes.Load()
 			m.wantRefused(logical.UpdateOperation, c.path, c.data, c.text)
-			wantEqual(t, c.path, m.read(c.path), before)
+			wantEqual(t, c.path, m.do(logical.ReadOperation, c.path, nil), before)
 			if m.storage.writes.Load() != writes {
 				t.Error("something was written")
 			}
@@ -115,12 +116,12 @@ func TestDeleteInUseIsRefused(t *testing.T) {
 // may live.
 func TestKeyIsNeededUntilItsTokensHaveExpired(t *testing.T) {
 	m := newMount(t)
-	m.write("keys/second", map[string]any{"publication_lead": "1h", "verification_period": "2h"})
+	m.secondKey()
 	token := m.exchange("unleased").Data["access_token"]
 	m.write("config", map[string]any{"default_key": "second"})
 	m.restart()
 	m.wantRefused(logical.DeleteOperation, "keys/main", nil,
-		`invalid_request: name: tokens signed with the key "main" may be alive until 2027-01-15T10:02:00Z: delete it then`)
+		`invalid_request: name: tokens signed with the key "main" may be alive until 2027-01-15T10:12:00Z: delete it then`)
 	if !m.active(token) {
 		t.Error("the token died with its role's change of key")
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/hashicorp/vault/sdk/logical"
 
@@ -11,8 +12,11 @@ import (
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/revocation"
 )
 
-// tidyBatch bounds one run: Vault cannot seal or step down while it lasts.
-const tidyBatch = 500
+// Bounds of one run: Vault cannot seal or step down while it lasts.
+const (
+	tidyTime  = 10 * time.Second
+	tidyBatch = 100
+)
 
 // periodic drops what has expired. Vault calls it about once a minute, on the
 // active node only.
@@ -20,12 +24,27 @@ func (b *backend) periodic(ctx context.Context, req *logical.Request) error {
 	if _, err := b.state(ctx, req.Storage); err != nil {
 		return err
 	}
-	for _, selector := range b.revocations.Expired(b.now(), tidyBatch) {
-		if err := b.forget(ctx, req.Storage, selector); err != nil {
-			return err
-		}
+	if err := b.tidyRevocations(ctx, req.Storage); err != nil {
+		return err
 	}
 	return b.pruneKeys(ctx, req.Storage)
+}
+
+func (b *backend) tidyRevocations(ctx context.Context, storage logical.Storage) error {
+	ctx, cancel := context.WithTimeout(ctx, tidyTime)
+	defer cancel()
+	for ctx.Err() == nil {
+		expired := b.revocations.Expired(b.now(), tidyBatch)
+		if len(expired) == 0 {
+			break
+		}
+		for _, selector := range expired {
+			if err := b.forget(ctx, storage, selector); err != nil && ctx.Err() == nil {
+				return err
+			}
+		}
+	}
+	return nil // what is left is for the next run
 }
 
 func (b *backend) forget(ctx context.Context, storage logical.Storage, selector revocation.Selector) error {

@@ -59,9 +59,24 @@ func (b *backend) refuse(req *logical.Request, err error) (*logical.Response, er
 // message for a field of the wrong type repeats its value.
 var credentialFields = []string{"subject_token", "actor_token", "token"}
 
-// checkCredentialFields refuses a credential that is not a string, without
-// repeating it.
+// Longest name of a parameter and value of "ttl". What is longer is not one, but
+// may be a token in the wrong place, and Vault would repeat it in its answer.
+const (
+	maxParameterName = 64
+	maxDuration      = 32
+)
+
+// checkCredentialFields refuses a credential that is not a string, or that stands
+// where another thing belongs, without repeating it.
 func checkCredentialFields(req *logical.Request) error {
+	for name := range req.Data {
+		if len(name) > maxParameterName {
+			return denial.New(denial.InvalidRequest, denial.Parse, "parameters", "the name of a parameter is longer than %d characters", maxParameterName)
+		}
+	}
+	if ttl, ok := req.Data["ttl"].(string); ok && len(ttl) > maxDuration {
+		return denial.New(denial.InvalidRequest, denial.Parse, "ttl", "is not a duration such as 5m")
+	}
 	for _, name := range credentialFields {
 		if v, ok := req.Data[name]; ok {
 			if _, isString := v.(string); !isString {

@@ -5,11 +5,13 @@ import (
 	"crypto/rand"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/hashicorp/vault/sdk/logical"
 
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/denial"
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/exchange"
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/issuer"
 )
@@ -24,20 +26,36 @@ func (b *backend) state(ctx context.Context, storage logical.Storage) (*exchange
 	return b.load(ctx, storage)
 }
 
-// load reads the snapshot and the revocations. The caller holds mu.
+// loadTimeout bounds the loading of what is stored.
+const loadTimeout = 5 * time.Minute
+
+// load reads the revocations and the snapshot. The caller holds mu. It does not
+// stop when the request that began it is given up, else a load that takes longer
+// than any client waits would never end.
 func (b *backend) load(ctx context.Context, storage logical.Storage) (*exchange.Snapshot, error) {
 	if s := b.snapshot.Load(); s != nil {
 		return s, nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), loadTimeout)
+	defer cancel()
+	if !b.revocationsLoaded {
+		if err := b.loadRevocations(ctx, storage); err != nil {
+			return nil, err
+		}
+		b.revocationsLoaded = true
 	}
 	s, err := b.loadSnapshot(ctx, storage)
 	if err != nil {
 		return nil, err
 	}
-	if err := b.loadRevocations(ctx, storage); err != nil {
-		return nil, err
-	}
-	b.snapshot.Store(s)
+	b.publish(s)
 	return s, nil
+}
+
+// publish makes a snapshot the one that requests see. The caller holds mu.
+func (b *backend) publish(s *exchange.Snapshot) {
+	b.issuers = s.Issuers
+	b.snapshot.Store(s)
 }
 
 // update changes the configuration of the mount. The edit works on a copy, may
@@ -59,13 +77,18 @@ func (b *backend) update(ctx context.Context, storage logical.Storage, edit func
 	if err != nil {
 		return err
 	}
-	for _, c := range append(released, changes...) {
+	changes = append(released, changes...)
+	if len(changes) > 0 && len(b.unreadable) > 0 {
+		return denial.New(denial.InvalidRequest, denial.Configuration, "storage",
+			"nothing can be written while entries cannot be read, see the log: %s", strings.Join(b.unreadable, ", "))
+	}
+	for _, c := range changes {
 		if err := c.apply(ctx, storage); err != nil {
 			b.snapshot.Store(nil)
 			return err
 		}
 	}
-	b.snapshot.Store(after)
+	b.publish(after)
 	return nil
 }
 
@@ -93,8 +116,15 @@ func (b *backend) releaseKeys(before, after *exchange.Snapshot) ([]change, error
 	return changes, nil
 }
 
+// newIssuer makes an issuer; it goes on with the keys that its earlier form has
+// fetched. The caller holds mu.
 func (b *backend) newIssuer(c *issuer.Config) (*issuer.Issuer, error) {
-	return issuer.New(c, issuer.Options{Now: b.now, OnFetch: b.noteFetch})
+	made, err := issuer.New(c, issuer.Options{Now: b.now, OnFetch: b.noteFetch})
+	if err != nil {
+		return nil, err
+	}
+	made.Adopt(b.issuers[c.Name])
+	return made, nil
 }
 
 // noteFetch records a fetch of an issuer's keys.

@@ -60,8 +60,15 @@ func (c change) apply(ctx context.Context, storage logical.Storage) error {
 // get returns a stored value, and whether there is one.
 func get[T any](ctx context.Context, storage logical.Storage, path string) (value T, found bool, err error) {
 	entry, err := storage.Get(ctx, path)
-	if err != nil || entry == nil {
+	if err != nil {
 		return value, false, err
+	}
+	return decode[T](path, entry)
+}
+
+func decode[T any](path string, entry *logical.StorageEntry) (value T, found bool, err error) {
+	if entry == nil {
+		return value, false, nil
 	}
 	var e envelope[T]
 	if err := entry.DecodeJSON(&e); err != nil {
@@ -73,26 +80,35 @@ func get[T any](ctx context.Context, storage logical.Storage, path string) (valu
 	return e.Value, true, nil
 }
 
-// getAll calls add with the name and value of every entry below a prefix.
-func getAll[T any](ctx context.Context, storage logical.Storage, prefix string, add func(name string, value T) error) error {
+// getAll calls add with the name and value of every entry below a prefix. An
+// entry that cannot be read goes to failed, which decides whether to go on.
+func getAll[T any](ctx context.Context, storage logical.Storage, prefix string, add func(name string, value T) error, failed func(path string, err error) error) error {
 	names, err := storage.List(ctx, prefix)
 	if err != nil {
 		return err
 	}
 	for _, name := range names {
-		value, found, err := get[T](ctx, storage, prefix+name)
+		entry, err := storage.Get(ctx, prefix+name)
 		if err != nil {
 			return err
 		}
-		if !found {
-			continue
+		value, found, err := decode[T](prefix+name, entry)
+		if err == nil && found {
+			if err = add(name, value); err != nil {
+				err = fmt.Errorf("storage entry %q: %w", prefix+name, err)
+			}
 		}
-		if err := add(name, value); err != nil {
-			return fmt.Errorf("storage entry %q: %w", prefix+name, err)
+		if err != nil {
+			if err := failed(prefix+name, err); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
+
+// mustRead is for entries without which nothing can go on.
+func mustRead(_ string, err error) error { return err }
 
 // storedConfig is the entry of config: it outlives the configuration, because
 // tokens with a former issuer do.
@@ -194,7 +210,10 @@ func (s storedVersion) restore() (keyring.Version, error) {
 	return keyring.Restore(v, signer), nil
 }
 
-// loadSnapshot reads everything that decides.
+// loadSnapshot reads everything that decides. An issuer or role that cannot be
+// read is left out: roles that name the issuer deny, tokens of the role are dead,
+// and nothing is written until it can be read. Without keys or configuration
+// there is no snapshot at all. The caller holds mu.
 func (b *backend) loadSnapshot(ctx context.Context, storage logical.Storage) (*exchange.Snapshot, error) {
 	s := &exchange.Snapshot{
 		Issuers: map[string]*issuer.Issuer{}, Keys: map[string]*keyring.Key{}, Roles: map[string]*policy.Role{},
@@ -207,30 +226,39 @@ func (b *backend) loadSnapshot(ctx context.Context, storage logical.Storage) (*e
 	if s.Secret, _, err = get[[]byte](ctx, storage, secretPath); err != nil {
 		return nil, err
 	}
-	err = getAll(ctx, storage, issuerPrefix, func(name string, c *issuer.Config) (err error) {
-		s.Issuers[name], err = b.newIssuer(c)
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
 	err = getAll(ctx, storage, keyPrefix, func(name string, k storedKey) (err error) {
 		s.Keys[name], err = k.restore()
 		return err
-	})
+	}, mustRead)
 	if err != nil {
 		return nil, err
 	}
-	err = getAll(ctx, storage, rolePrefix, func(name string, r *policy.Role) error {
+	b.unreadable = nil
+	err = getAll(ctx, storage, issuerPrefix, func(name string, c *issuer.Config) error {
+		made, err := b.newIssuer(c)
+		if err == nil {
+			s.Issuers[name] = made
+		}
+		return err
+	}, b.leaveOut)
+	if err != nil {
+		return nil, err
+	}
+	return s, getAll(ctx, storage, rolePrefix, func(name string, r *policy.Role) error {
 		s.Roles[name] = r
 		return nil
-	})
-	return s, err
+	}, b.leaveOut)
+}
+
+func (b *backend) leaveOut(path string, err error) error {
+	b.Logger().Error("a storage entry cannot be read and is left out", "path", path, "error", err)
+	b.unreadable = append(b.unreadable, path)
+	return nil
 }
 
 func (b *backend) loadRevocations(ctx context.Context, storage logical.Storage) error {
 	return getAll(ctx, storage, revocationPrefix, func(_ string, e revocation.Entry) error {
 		b.revocations.Add(e)
 		return nil
-	})
+	}, mustRead)
 }

@@ -3,6 +3,7 @@ package exchange
 import (
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/denial"
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/issuer"
@@ -15,10 +16,12 @@ import (
 // others of the mount. Each is called on a snapshot that has the object already.
 
 // CheckConfig checks the configuration against keys, issuers and roles.
-func (s *Snapshot) CheckConfig() error {
+func (s *Snapshot) CheckConfig(now time.Time) error {
 	c := s.Config
-	if c.DefaultKey != "" && s.Keys[c.DefaultKey] == nil {
-		return s.missingKey("default_key", c.DefaultKey)
+	if c.DefaultKey != "" {
+		if err := s.checkKeyName("default_key", c.DefaultKey, now); err != nil {
+			return err
+		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.Issuers)) {
 		if s.Issuers[name].BoundIssuer == c.Issuer {
@@ -34,9 +37,9 @@ func (s *Snapshot) CheckConfig() error {
 }
 
 // CheckIssuer checks an issuer against the other issuers.
-func (s *Snapshot) CheckIssuer(c *issuer.Config) error {
-	if s.Config != nil && c.BoundIssuer == s.Config.Issuer {
-		return denial.Field("bound_issuer", "%q is this engine itself: its tokens are accepted under the name %q", c.BoundIssuer, policy.Self)
+func (s *Snapshot) CheckIssuer(c *issuer.Config, now time.Time) error {
+	if slices.Contains(s.issuers(now), c.BoundIssuer) {
+		return denial.Field("bound_issuer", "%q is this engine itself, now or until its last tokens expire: its tokens are accepted under the name %q", c.BoundIssuer, policy.Self)
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.Issuers)) {
 		if err := c.CheckAgainst(s.Issuers[name].Config); err != nil {
@@ -61,9 +64,11 @@ func (s *Snapshot) CheckKey(k *keyring.Key) error {
 	if k.PublicationLead <= maxAge {
 		return denial.Field("publication_lead", "%s must be more than jwks_max_age of config, which is %s", k.PublicationLead, maxAge)
 	}
-	versions := 0
-	for _, other := range s.Keys {
-		versions += len(other.Versions)
+	versions := max(len(k.Versions), 2) // a key about to be made will have two
+	for name, other := range s.Keys {
+		if name != k.Name {
+			versions += len(other.Versions)
+		}
 	}
 	if versions > maxJWKS {
 		return denial.Field("name", "the JWKS would hold %d keys: %d is the limit", versions, maxJWKS)
@@ -72,7 +77,7 @@ func (s *Snapshot) CheckKey(k *keyring.Key) error {
 }
 
 // CheckRole checks a role against configuration, issuers and keys.
-func (s *Snapshot) CheckRole(r *policy.Role) error {
+func (s *Snapshot) CheckRole(r *policy.Role, now time.Time) error {
 	if s.Config == nil {
 		return denial.Field("allowed_audiences", "the mount has no guardrails yet: write config first")
 	}
@@ -82,10 +87,11 @@ func (s *Snapshot) CheckRole(r *policy.Role) error {
 				name, name, token.List(append(slices.Sorted(maps.Keys(s.Issuers)), policy.Self)))
 		}
 	}
-	if key := s.KeyOf(r); key == "" {
+	if s.KeyOf(r) == "" {
 		return denial.Field("key", "is empty and config has no default_key")
-	} else if s.Keys[key] == nil {
-		return s.missingKey("key", key)
+	}
+	if err := s.checkKeyName("key", s.KeyOf(r), now); err != nil {
+		return err
 	}
 	if r.MaxTTL > s.Config.MaxTTL {
 		return denial.Field("max_ttl", "%s is more than max_ttl of config, which is %s", r.MaxTTL, s.Config.MaxTTL)
@@ -119,6 +125,27 @@ func (s *Snapshot) checkRoleKeys(keyField, ttlField string) error {
 	return nil
 }
 
-func (s *Snapshot) missingKey(field, name string) error {
-	return denial.Field(field, "key %q does not exist: create it with keys/%s, or use one of %s", name, name, token.List(slices.Sorted(maps.Keys(s.Keys))))
+// checkKeyName refuses a key that is not there, or that consumers of the JWKS may
+// not know yet.
+func (s *Snapshot) checkKeyName(field, name string, now time.Time) error {
+	key := s.Keys[name]
+	if key == nil {
+		return denial.Field(field, "key %q does not exist: create it with keys/%s, or use one of %s",
+			name, name, token.List(slices.Sorted(maps.Keys(s.Keys))))
+	}
+	if ready := key.Active().Ready; now.Before(ready) {
+		return denial.Field(field, "key %q may sign from %s on: consumers that cache the JWKS may not know it before then",
+			name, ready.UTC().Format(time.RFC3339))
+	}
+	return nil
+}
+
+// KeyReady is when a key made now may sign: at once while there is no role, since
+// nobody has reason to have fetched the JWKS; else when every cached JWKS that
+// lacks it has expired.
+func (s *Snapshot) KeyReady(now time.Time) time.Time {
+	if len(s.Roles) == 0 || s.Config == nil {
+		return now
+	}
+	return now.Add(s.Config.JWKSMaxAge)
 }

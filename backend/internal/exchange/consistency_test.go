@@ -1,12 +1,14 @@
 package exchange_test
 
 import (
+	"strconv"
 	"testing"
 	"time"
 
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/denial"
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/exchange"
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/issuer"
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/keyring"
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/policy"
 )
 
@@ -16,13 +18,13 @@ func TestInconsistentWritesAreRefused(t *testing.T) {
 	config := func(edit func(*exchange.Config)) func(*world) error {
 		return func(w *world) error {
 			edit(w.snapshot.Config)
-			return w.snapshot.CheckConfig()
+			return w.snapshot.CheckConfig(w.now)
 		}
 	}
 	role := func(edit func(*policy.Role)) func(*world) error {
 		return func(w *world) error {
 			edit(w.snapshot.Roles["orders"])
-			return w.snapshot.CheckRole(w.snapshot.Roles["orders"])
+			return w.snapshot.CheckRole(w.snapshot.Roles["orders"], w.now)
 		}
 	}
 	key := func(lead, verification time.Duration) func(*world) error {
@@ -58,7 +60,7 @@ func TestInconsistentWritesAreRefused(t *testing.T) {
 			"max_ttl above a key's verification_period", func(w *world) error {
 				w.snapshot.Config.MaxTTL = 3 * time.Hour
 				w.snapshot.Roles["orders"].MaxTTL = 0
-				return w.snapshot.CheckConfig()
+				return w.snapshot.CheckConfig(w.now)
 			},
 			"max_ttl", `invalid_request: max_ttl: tokens of the role "orders" may live 3h0m0s, and the verification_period of key "main" is 2h0m0s`,
 		},
@@ -77,7 +79,7 @@ func TestInconsistentWritesAreRefused(t *testing.T) {
 		{
 			"role before config", func(w *world) error {
 				w.snapshot.Config = nil
-				return w.snapshot.CheckRole(w.snapshot.Roles["orders"])
+				return w.snapshot.CheckRole(w.snapshot.Roles["orders"], w.now)
 			},
 			"allowed_audiences", `invalid_request: allowed_audiences: the mount has no guardrails yet: write config first`,
 		},
@@ -92,7 +94,7 @@ func TestInconsistentWritesAreRefused(t *testing.T) {
 		{
 			"role without any key", func(w *world) error {
 				w.snapshot.Config.DefaultKey = ""
-				return w.snapshot.CheckRole(w.snapshot.Roles["orders"])
+				return w.snapshot.CheckRole(w.snapshot.Roles["orders"], w.now)
 			},
 			"key", `invalid_request: key: is empty and config has no default_key`,
 		},
@@ -111,19 +113,52 @@ func TestInconsistentWritesAreRefused(t *testing.T) {
 		{
 			"role outside the guardrail for scopes", func(w *world) error {
 				w.snapshot.Config.AllowedScopes = nil
-				return w.snapshot.CheckRole(w.snapshot.Roles["orders"])
+				return w.snapshot.CheckRole(w.snapshot.Roles["orders"], w.now)
 			},
 			"allowed_scopes", `invalid_request: allowed_scopes: "orders:read" is not within the mount's guardrail: add it to allowed_scopes of config`,
 		},
 		{
 			"issuer that is this engine", func(w *world) error {
-				return w.snapshot.CheckIssuer(&issuer.Config{Name: "us", BoundIssuer: ourIssuer, SubjectPrefix: "us:"})
+				return w.snapshot.CheckIssuer(&issuer.Config{Name: "us", BoundIssuer: ourIssuer, SubjectPrefix: "us:"}, w.now)
 			},
-			"bound_issuer", `invalid_request: bound_issuer: "https://vault.example/v1/token-exchange" is this engine itself: its tokens are accepted under the name "self"`,
+			"bound_issuer", `invalid_request: bound_issuer: "https://vault.example/v1/token-exchange" is this engine itself, now or until its last tokens expire: its tokens are accepted under the name "self"`,
+		},
+		{
+			"issuer that this engine was, whose tokens may be alive", func(w *world) error {
+				w.snapshot.RetireIssuer(w.now)
+				w.snapshot.Config.Issuer = "https://new.example"
+				return w.snapshot.CheckIssuer(&issuer.Config{Name: "us", BoundIssuer: ourIssuer, SubjectPrefix: "us:"}, w.now)
+			},
+			"bound_issuer", `invalid_request: bound_issuer: "https://vault.example/v1/token-exchange" is this engine itself, now or until its last tokens expire: its tokens are accepted under the name "self"`,
+		},
+		{
+			"role with a key that consumers may not know yet", func(w *world) error {
+				w.addKey("new", func(*keyring.Key) {})
+				w.snapshot.Roles["orders"].Key = "new"
+				return w.snapshot.CheckRole(w.snapshot.Roles["orders"], w.now)
+			},
+			"key", `invalid_request: key: key "new" may sign from 2027-01-15T08:10:00Z on: consumers that cache the JWKS may not know it before then`,
+		},
+		{
+			"default_key that consumers may not know yet", func(w *world) error {
+				w.addKey("new", func(*keyring.Key) {})
+				w.snapshot.Config.DefaultKey = "new"
+				return w.snapshot.CheckConfig(w.now)
+			},
+			"default_key", `invalid_request: default_key: key "new" may sign from 2027-01-15T08:10:00Z on: consumers that cache the JWKS may not know it before then`,
+		},
+		{
+			"one key too many for the JWKS", func(w *world) error {
+				for i := range 49 {
+					w.snapshot.Keys[strconv.Itoa(i)] = w.snapshot.Keys["main"]
+				}
+				return w.snapshot.CheckKey(&keyring.Key{Name: "more", PublicationLead: time.Hour, VerificationPeriod: time.Hour})
+			},
+			"name", `invalid_request: name: the JWKS would hold 102 keys: 100 is the limit`,
 		},
 		{
 			"issuer with another's prefix", func(w *world) error {
-				return w.snapshot.CheckIssuer(&issuer.Config{Name: "two", BoundIssuer: "https://two.example", SubjectPrefix: "idp:x"})
+				return w.snapshot.CheckIssuer(&issuer.Config{Name: "two", BoundIssuer: "https://two.example", SubjectPrefix: "idp:x"}, w.now)
 			},
 			"subject_prefix", `invalid_request: subject_prefix: "idp:x" cannot be told from "idp:" of the issuer "idp"`,
 		},

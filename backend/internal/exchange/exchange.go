@@ -13,6 +13,9 @@ import (
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/token"
 )
 
+// maxSubject is the longest "sub", in bytes.
+const maxSubject = 1024
+
 // clientPrefix makes a role's "client_id", which no caller can choose (RFC 9068
 // §5) and no subject can have: issuer.ReservedPrefixes holds it.
 const clientPrefix = "role:"
@@ -79,6 +82,9 @@ func verifyActor(role *policy.Role, req Request) error {
 
 // decide tells what the role grants to the subject.
 func (s *Snapshot) decide(role *policy.Role, subject *subject, req Request) (mint.Params, error) {
+	if len(subject.name) > maxSubject {
+		return mint.Params{}, denial.New(denial.InvalidRequest, denial.Decide, "sub", "the subject is %d bytes long: the limit is %d", len(subject.name), maxSubject)
+	}
 	audience, err := role.Audiences(req.Audience, req.Resource, s.Config.AllowedAudiences)
 	if err != nil {
 		return mint.Params{}, err
@@ -93,7 +99,10 @@ func (s *Snapshot) decide(role *policy.Role, subject *subject, req Request) (min
 	return mint.Params{
 		Type: role.Type, Issuer: s.Config.Issuer, Subject: subject.name, ClientID: clientPrefix + role.Name,
 		Audience: audience, Scope: scope, Chain: subject.origin.chain,
-		Lineage: token.Lineage{Role: role.ID, Source: subject.origin.source, Ancestors: subject.origin.ancestors},
+		Lineage: token.Lineage{
+			Role: role.Ref(), Source: subject.origin.source,
+			Ancestors: subject.origin.ancestors, Via: subject.origin.via,
+		},
 	}, nil
 }
 

@@ -2,6 +2,7 @@ package exchange_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"maps"
 	"slices"
@@ -196,6 +197,24 @@ func TestExchangeRefuses(t *testing.T) {
 		{
 			"a key that is gone", func(w *world, _ *exchange.Request) { delete(w.snapshot.Keys, "main") },
 			denial.Lifetime, "internal", `server_error: internal: internal error`,
+		},
+		{
+			"a subject that is too long", func(w *world, r *exchange.Request) {
+				w.snapshot.Roles["orders"].BoundSubject = strings.Repeat("x", 1021)
+				r.SubjectToken = w.subject(map[string]any{"sub": strings.Repeat("x", 1021)})
+			},
+			denial.Decide, "sub", `invalid_request: sub: the subject is 1025 bytes long: the limit is 1024`,
+		},
+		{
+			"a token that would be too long", func(w *world, r *exchange.Request) {
+				long := []string{}
+				for i := range 40 {
+					long = append(long, strings.Repeat(string(rune('a'+i%26)), 400+i))
+				}
+				w.snapshot.Roles["orders"].AllowedScopes, w.snapshot.Roles["orders"].SubjectScopes = long, policy.ScopesIgnore
+				r.Scope = long
+			},
+			denial.Mint, "size", `invalid_request: size: the token would be 23093 bytes long: the limit is 16384; ask for fewer audiences or scopes`,
 		},
 		{
 			"a mount without a TTL", func(_ *world, r *exchange.Request) { r.MountMaxTTL = 0 },
@@ -399,11 +418,11 @@ func TestOwnTokenRefused(t *testing.T) {
 		},
 		{
 			"its role deleted", func(w *world, _ *exchange.Answer) { delete(w.snapshot.Roles, "orders") },
-			denial.Revocation, "role_deleted", `invalid_request: role_deleted: the role that minted the token was deleted`,
+			denial.Revocation, "role_deleted", `invalid_request: role_deleted: the role that minted the token, or one that it was exchanged from, was deleted`,
 		},
 		{
 			"its role deleted and made again", func(w *world, _ *exchange.Answer) { w.snapshot.Roles["orders"].ID = "another" },
-			denial.Revocation, "role_deleted", `invalid_request: role_deleted: the role that minted the token was deleted`,
+			denial.Revocation, "role_deleted", `invalid_request: role_deleted: the role that minted the token, or one that it was exchanged from, was deleted`,
 		},
 		{
 			"expired", func(w *world, a *exchange.Answer) { w.now = a.Expires },
@@ -499,14 +518,44 @@ func TestRevocationReachesDescendants(t *testing.T) {
 	sibling := w.mustExchange(w.request())
 	w.revoked.Add(revocation.Token(second.ID, second.Expires))
 	for _, dead := range []*exchange.Answer{second, third} {
-		_, err := w.exchanger.Own(w.snapshot, dead.AccessToken)
+		err := w.alive(dead)
 		wantDenied(t, err, denial.Revocation, "revoked", `invalid_request: revoked: the token, or one that it was exchanged from, was revoked`)
 	}
 	for _, alive := range []*exchange.Answer{first, sibling} {
-		if _, err := w.exchanger.Own(w.snapshot, alive.AccessToken); err != nil {
+		if err := w.alive(alive); err != nil {
 			t.Errorf("%s: %v", alive.ID, err)
 		}
 	}
+}
+
+// Deleting a role kills what it minted, and what was exchanged from that.
+func TestDeletingARoleReachesDescendants(t *testing.T) {
+	w := newWorld(t)
+	first := w.mustExchange(w.request())
+	second, err := w.again(first)
+	w.must(err)
+	third, err := w.again(second)
+	w.must(err)
+	delete(w.snapshot.Roles, "orders")
+	for _, dead := range []*exchange.Answer{first, second, third} {
+		wantDenied(t, w.alive(dead), denial.Revocation, "role_deleted",
+			`invalid_request: role_deleted: the role that minted the token, or one that it was exchanged from, was deleted`)
+	}
+}
+
+// A token of ours is never taken for another issuer's, whoever configures what.
+func TestOwnTokenIsNeverForeign(t *testing.T) {
+	w := newWorld(t)
+	first := w.mustExchange(w.request())
+	jwks, err := json.Marshal(keyring.JWKS(w.snapshot.Keys, w.now))
+	w.must(err)
+	w.snapshot.Config.Issuer = "https://new.example"
+	w.addIssuer("disguise", w.idp, func(c *issuer.Config) {
+		c.BoundIssuer, c.JWKS, c.BoundAudiences = ourIssuer, string(jwks), []string{orders}
+	})
+	w.addRole("foreign", func(r *policy.Role) { r.Issuers, r.BoundSubject = []string{"disguise"}, "idp:ci-runner" })
+	_, err = w.exchange(exchange.Request{Role: "foreign", SubjectToken: first.AccessToken, MountMaxTTL: time.Hour})
+	wantDenied(t, err, denial.Subject, "kid", `invalid_request: subject: the token is signed with a key of this engine: it is accepted by roles with the issuer "self" alone`)
 }
 
 // A former issuer's tokens can be asked about, but not exchanged.

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
+	"slices"
 
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/denial"
 )
@@ -16,6 +17,7 @@ type origin struct {
 	chain     string   // "txn"
 	source    string   // pseudonym of the original subject
 	ancestors []string // root pseudonym and "jti"s, oldest first
+	via       []string // references of the roles that minted the ancestors
 }
 
 // externalOrigin begins a chain at another issuer's token. Without a "jti" the
@@ -42,7 +44,8 @@ func callerOrigin(secret []byte, entityID string) origin {
 func ownOrigin(o *Own) origin {
 	return origin{
 		chain: o.Chain, source: o.Lineage.Source,
-		ancestors: append(append([]string{}, o.Lineage.Ancestors...), o.ID),
+		ancestors: slices.Concat(o.Lineage.Ancestors, []string{o.ID}),
+		via:       slices.Concat(o.Lineage.Via, []string{o.Lineage.Role}),
 	}
 }
 

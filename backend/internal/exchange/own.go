@@ -11,7 +11,7 @@ import (
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/token"
 )
 
-// Own is one of our own tokens: verified, alive, not revoked.
+// Own is one of our own tokens, verified.
 type Own struct {
 	Claims   token.Claims
 	Dates    token.Dates
@@ -20,11 +20,11 @@ type Own struct {
 	Chain    string // "txn"
 	Audience []string
 	Lineage  token.Lineage
-	Role     *policy.Role
 }
 
-// Own checks a token that claims to be ours, in full: signature with a key that
-// is still published, kind, dates, the role that minted it, revocation.
+// Own checks a token that claims to be ours: signature with a key that is still
+// published, kind, dates and lineage. Whether it was taken back is for
+// [Exchanger.CheckAlive] to say.
 func (x *Exchanger) Own(s *Snapshot, raw token.Secret) (*Own, error) {
 	u, err := token.Parse(raw)
 	if err != nil {
@@ -60,32 +60,37 @@ func (x *Exchanger) verifyOwn(s *Snapshot, u *token.Unverified, issuers []string
 	if err != nil {
 		return nil, err
 	}
-	return own, x.checkAlive(s, own)
+	if own.ID, err = claims.Required("jti"); err != nil {
+		return nil, err
+	}
+	if own.Chain, err = claims.Required("txn"); err != nil {
+		return nil, err
+	}
+	own.Lineage, err = token.ParseLineage(claims)
+	return own, err
 }
 
-// checkAlive reads the token's lineage, and refuses it if it or an ancestor was
-// revoked or the role that minted it is gone.
-func (x *Exchanger) checkAlive(s *Snapshot, own *Own) error {
-	var err error
-	if own.ID, err = own.Claims.Required("jti"); err != nil {
-		return err
-	}
-	if own.Chain, err = own.Claims.Required("txn"); err != nil {
-		return err
-	}
-	if own.Lineage, err = token.ParseLineage(own.Claims); err != nil {
-		return err
-	}
-	client, err := own.Claims.Required("client_id")
-	if err != nil {
-		return err
-	}
-	own.Role = s.Roles[strings.TrimPrefix(client, clientPrefix)]
-	if own.Role == nil || own.Role.ID != own.Lineage.Role { // the name may have been given again
-		return denial.New(denial.InvalidRequest, denial.Revocation, "role_deleted", "the role that minted the token was deleted")
+// CheckAlive refuses a token of ours if it or an ancestor was revoked, or if a
+// role that minted one of them is gone.
+func (x *Exchanger) CheckAlive(s *Snapshot, own *Own) error {
+	for _, ref := range slices.Concat(own.Lineage.Via, []string{own.Lineage.Role}) {
+		if s.roleByRef(ref) == nil {
+			return denial.New(denial.InvalidRequest, denial.Revocation, "role_deleted",
+				"the role that minted the token, or one that it was exchanged from, was deleted")
+		}
 	}
 	if x.Revocations.Dead(own.ID, own.Lineage, own.Dates.IssuedAt) {
 		return denial.New(denial.InvalidRequest, denial.Revocation, "revoked", "the token, or one that it was exchanged from, was revoked")
+	}
+	return nil
+}
+
+// roleByRef returns the role that a token names; nil if it was deleted, also if
+// its name was given again.
+func (s *Snapshot) roleByRef(ref string) *policy.Role {
+	name, _, _ := strings.Cut(ref, ":")
+	if r := s.Roles[name]; r != nil && r.Ref() == ref {
+		return r
 	}
 	return nil
 }

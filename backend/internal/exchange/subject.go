@@ -49,6 +49,10 @@ func (x *Exchanger) verifyForeignSubject(ctx context.Context, s *Snapshot, role 
 		return nil, denial.New(denial.InvalidRequest, denial.Parse, "subject_token_type",
 			"%q means a token that this engine issued: use %q", TypeAccessToken, TypeJWT)
 	}
+	if key, _ := findVersion(s.Keys, u.Header.KeyID, x.Now()); key != nil {
+		return nil, denial.New(denial.InvalidRequest, denial.Subject, "kid",
+			"the token is signed with a key of this engine: it is accepted by roles with the issuer %q alone", policy.Self)
+	}
 	claims, dates, err := trusted.Verify(ctx, u, x.Now(), s.leeway())
 	if err != nil {
 		return nil, err
@@ -88,6 +92,9 @@ func (x *Exchanger) verifyOwnSubject(s *Snapshot, role *policy.Role, req Request
 	}
 	own, err := x.verifyOwn(s, u, []string{s.Config.Issuer})
 	if err != nil {
+		return nil, err
+	}
+	if err := x.CheckAlive(s, own); err != nil {
 		return nil, err
 	}
 	if !own.Kind.Subject {

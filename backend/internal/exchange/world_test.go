@@ -70,7 +70,7 @@ func (w *world) addKey(name string, edit func(*keyring.Key)) {
 		PublicationLead: time.Hour, VerificationPeriod: 2 * time.Hour,
 	}
 	edit(&k)
-	made, err := keyring.Generate(k, w.now)
+	made, err := keyring.Generate(k, w.now, w.snapshot.KeyReady(w.now))
 	w.must(err)
 	w.snapshot.Keys[name] = made
 }
@@ -126,6 +126,14 @@ func (w *world) claimsOf(a *exchange.Answer) token.Claims {
 	own, err := w.exchanger.Own(w.snapshot, a.AccessToken)
 	w.must(err)
 	return own.Claims
+}
+
+// alive tells why a token that was minted here is dead; nil if it is not.
+func (w *world) alive(a *exchange.Answer) error {
+	w.t.Helper()
+	own, err := w.exchanger.Own(w.snapshot, a.AccessToken)
+	w.must(err)
+	return w.exchanger.CheckAlive(w.snapshot, own)
 }
 
 // wantDenied checks a refusal: its text, and the stage and rule that decided.

@@ -56,13 +56,15 @@ var special = []netip.Prefix{
 	netip.MustParsePrefix("198.51.100.0/24"),
 	netip.MustParsePrefix("203.0.113.0/24"),
 	netip.MustParsePrefix("240.0.0.0/4"),
-	netip.MustParsePrefix("64:ff9b::/96"),
-	netip.MustParsePrefix("64:ff9b:1::/48"),
-	netip.MustParsePrefix("100::/64"),
+	netip.MustParsePrefix("168.63.129.16/32"), // Azure's platform endpoint
 	netip.MustParsePrefix("2001::/23"),
 	netip.MustParsePrefix("2001:db8::/32"),
 	netip.MustParsePrefix("2002::/16"),
+	netip.MustParsePrefix("3fff::/20"),
 }
+
+// global is all of IPv6 that is assigned for global unicast.
+var global = netip.MustParsePrefix("2000::/3")
 
 // sharedSpace is carrier-grade NAT, private in all but name (RFC 6598).
 var sharedSpace = netip.MustParsePrefix("100.64.0.0/10")
@@ -82,8 +84,9 @@ func (p addressPolicy) check(host string, ip netip.Addr) error {
 	if slices.ContainsFunc(p.listed, func(c netip.Prefix) bool { return c.Contains(ip) }) {
 		return nil
 	}
-	isSpecial := slices.ContainsFunc(special, func(c netip.Prefix) bool { return c.Contains(ip) })
 	isPrivate := ip.IsPrivate() || sharedSpace.Contains(ip)
+	isSpecial := ip.Is6() && !isPrivate && !global.Contains(ip) ||
+		slices.ContainsFunc(special, func(c netip.Prefix) bool { return c.Contains(ip) })
 	switch {
 	case !ip.IsGlobalUnicast() || isSpecial:
 		return fmt.Errorf("address %s of %s is not public: list it in allowed_addresses", ip, host)

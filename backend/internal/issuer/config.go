@@ -70,6 +70,9 @@ func (c *Config) checkName() error {
 	if slices.Contains(ReservedNames, c.Name) {
 		return denial.Field("name", "%q is reserved: choose another name", c.Name)
 	}
+	if len(c.SubjectPrefix) > maxItems {
+		return denial.Field("subject_prefix", "has more than %d characters", maxItems)
+	}
 	if c.BoundIssuer == "" {
 		return denial.Field("bound_issuer", `must be set to the exact "iss" claim of the issuer's tokens`)
 	}
@@ -122,7 +125,15 @@ func (c *Config) checkAlgorithms() error {
 	return nil
 }
 
+// maxItems is how many elements any list of an issuer may have.
+const maxItems = 256
+
 func (c *Config) checkClaims() error {
+	for name, list := range map[string][]string{"bound_audiences": c.BoundAudiences, "required_claims": c.RequiredClaims, "allowed_addresses": c.AllowedAddresses} {
+		if len(list) > maxItems {
+			return denial.Field(name, "has more than %d elements", maxItems)
+		}
+	}
 	if len(c.BoundAudiences) == 0 {
 		return denial.Field("bound_audiences", `must be set: the "aud" claims that mean this engine`)
 	}

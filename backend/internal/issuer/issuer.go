@@ -37,6 +37,19 @@ func New(c *Config, o Options) (*Issuer, error) {
 	return i, err
 }
 
+// Adopt takes over the keys that an earlier form of the issuer has fetched, if
+// they come from the same place: a change of configuration does not forget them.
+func (i *Issuer) Adopt(old *Issuer) {
+	if i.remote == nil || old == nil || old.remote == nil {
+		return
+	}
+	a, b := i.Config, old.Config
+	if a.Name == b.Name && a.BoundIssuer == b.BoundIssuer && a.DiscoveryURL == b.DiscoveryURL && a.JWKSURL == b.JWKSURL &&
+		a.CAPEM == b.CAPEM && slices.Equal(a.AllowedAddresses, b.AllowedAddresses) {
+		i.remote = old.remote
+	}
+}
+
 // Verify checks a token with the keys of this issuer alone, and returns its
 // claims and dates.
 func (i *Issuer) Verify(ctx context.Context, u *token.Unverified, now time.Time, leeway time.Duration) (token.Claims, token.Dates, error) {

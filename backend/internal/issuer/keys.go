@@ -141,9 +141,31 @@ func parseBlock(block *pem.Block) (any, error) {
 	return key, nil
 }
 
+// holdsPrivateKey tells whether a key set has a member that is secret (RFC 7518
+// §6): it would be stored, and shown to whoever reads the issuer.
+func holdsPrivateKey(jwks string) bool {
+	var document struct {
+		Keys []struct{ D, P, Q, DP, DQ, QI, K, Oth, Priv json.RawMessage }
+	}
+	if json.Unmarshal([]byte(jwks), &document) != nil {
+		return false
+	}
+	for _, k := range document.Keys {
+		for _, member := range []json.RawMessage{k.D, k.P, k.Q, k.DP, k.DQ, k.QI, k.K, k.Oth, k.Priv} {
+			if member != nil {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // inlineKeys returns the keys that are part of the configuration.
 func (c *Config) inlineKeys() (keySet, error) {
 	if c.JWKS != "" {
+		if holdsPrivateKey(c.JWKS) {
+			return keySet{}, denial.Field("jwks", "holds a private or symmetric key: give the public keys only, and consider that key disclosed")
+		}
 		set, err := parseJWKS([]byte(c.JWKS))
 		if err != nil {
 			return keySet{}, denial.Field("jwks", "%s", err)

@@ -2,7 +2,6 @@ package issuer
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -12,12 +11,14 @@ import (
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/token"
 )
 
-// How long fetched keys are used. A token is never answered from keys older
-// than maxStale; an unknown "kid" causes one fetch per minInterval at the most.
+// How long fetched keys are used. From refreshAfter on the issuer is asked before
+// they are used again; up to maxStale they serve if it does not answer within
+// patience. An unknown "kid" causes one fetch per minInterval at the most.
 const (
 	refreshAfter = 5 * time.Minute
 	minInterval  = 10 * time.Second
 	maxStale     = 12 * time.Hour
+	patience     = 2 * time.Second
 )
 
 // Status is what is known of an issuer's keys.
@@ -40,60 +41,61 @@ type remote struct {
 	set       keySet
 	fetched   time.Time
 	attempted time.Time
+	fetching  bool
 	err       error
 }
 
 // candidates returns the keys that may have signed a token. It asks the issuer
-// if nothing usable is cached, and in the background if what is cached ages.
+// first if what is cached is old or does not have the token's key, unless it was
+// asked a moment ago.
 func (r *remote) candidates(ctx context.Context, h token.Header) ([]publicKey, error) {
-	set, age, idle := r.cached()
-	known := set.candidates(h)
-	switch {
-	case age < refreshAfter && len(known) > 0:
+	c := r.cached()
+	known := c.set.candidates(h)
+	if c.age < refreshAfter && len(known) > 0 {
 		return known, nil
-	case age < maxStale && len(known) > 0:
-		if idle >= minInterval {
-			go func() { _ = r.refresh(context.WithoutCancel(ctx)) }()
-		}
-		return known, nil
-	case idle < minInterval:
-		return nil, r.outage(age)
 	}
-	if err := r.refresh(ctx); err != nil && age >= maxStale {
-		return nil, err
+	if c.fetching || c.idle >= minInterval {
+		c.err = r.refreshFor(ctx, c.age < maxStale && len(known) > 0)
+		fresh := r.cached()
+		c.set, c.age = fresh.set, fresh.age
 	}
-	set, _, _ = r.cached()
-	return set.candidates(h), nil
+	if c.age >= maxStale {
+		return nil, fmt.Errorf("no keys: %w", c.err)
+	}
+	return c.set.candidates(h), nil
 }
 
-// cached returns the keys, their age and the time since the last attempt. Keys
-// that never came are older than any bound.
-func (r *remote) cached() (set keySet, age, idle time.Duration) {
+// refreshFor fetches the keys; it waits no longer than patience if there are
+// others to make do with.
+func (r *remote) refreshFor(ctx context.Context, others bool) error {
+	if others {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, patience)
+		defer cancel()
+	}
+	return r.refresh(ctx)
+}
+
+// cache is what is known at one moment.
+type cache struct {
+	set       keySet
+	age, idle time.Duration // since the last success and the last attempt; beyond any bound if never
+	fetching  bool
+	err       error // of the last attempt
+}
+
+func (r *remote) cached() cache {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := r.now()
-	age, idle = maxStale, minInterval
+	c := cache{set: r.set, age: maxStale, idle: minInterval, fetching: r.fetching, err: r.err}
 	if !r.fetched.IsZero() {
-		age = now.Sub(r.fetched)
+		c.age = now.Sub(r.fetched)
 	}
 	if !r.attempted.IsZero() {
-		idle = now.Sub(r.attempted)
+		c.idle = now.Sub(r.attempted)
 	}
-	return r.set, age, idle
-}
-
-// outage tells why there are no keys at all, when it is too early to ask again:
-// nil if there are and none of them is the token's, which is the token's fault.
-func (r *remote) outage(age time.Duration) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if age < maxStale {
-		return nil
-	}
-	if r.err == nil {
-		return errors.New("the first fetch is under way")
-	}
-	return r.err
+	return c
 }
 
 // refresh fetches the keys, or waits for the fetch that is under way. The fetch
@@ -104,7 +106,10 @@ func (r *remote) refresh(ctx context.Context) error {
 		// mount that it serves.
 		defer func() {
 			if p := recover(); p != nil {
-				err = fmt.Errorf("panic while fetching keys: %v", p)
+				err = fmt.Errorf("panic while fetching keys: %T", p)
+				r.mu.Lock()
+				r.fetching, r.err = false, err
+				r.mu.Unlock()
 			}
 		}()
 		return nil, r.fetch(context.WithoutCancel(ctx))
@@ -119,13 +124,13 @@ func (r *remote) refresh(ctx context.Context) error {
 
 func (r *remote) fetch(ctx context.Context) error {
 	r.mu.Lock()
-	r.attempted = r.now()
+	r.attempted, r.fetching = r.now(), true
 	r.mu.Unlock()
 
 	set, err := r.fetcher.fetch(ctx)
 
 	r.mu.Lock()
-	r.err = err
+	r.err, r.fetching = err, false
 	if err == nil {
 		r.set, r.fetched = set, r.now()
 	}

@@ -153,9 +153,9 @@ const (
 	DefaultVerificationPeriod = 24 * time.Hour
 )
 
-// Generate makes a key with its first version, which signs at once (nobody can
-// have fetched a JWKS that lacks it and then seen its tokens), and a successor.
-func Generate(k Key, now time.Time) (*Key, error) {
+// Generate makes a key with its first version, which may sign from ready on, and
+// a successor.
+func Generate(k Key, now, ready time.Time) (*Key, error) {
 	if _, ok := generators[k.Algorithm]; !ok {
 		return nil, denial.Field("algorithm", "%q is not supported: use one of %s", k.Algorithm, token.List(Algorithms()))
 	}
@@ -163,7 +163,7 @@ func Generate(k Key, now time.Time) (*Key, error) {
 	if err != nil {
 		return nil, err
 	}
-	first.Ready, first.Activated = now, now
+	first.Ready, first.Activated = ready, now
 	next, err := k.newVersion(now)
 	if err != nil {
 		return nil, err

@@ -53,6 +53,10 @@ func Token(key *keyring.Key, p Params, now time.Time) (token.Secret, error) {
 	if err != nil {
 		return "", denial.Server(denial.Mint, err)
 	}
+	if size := len(signed.Reveal()); size > token.MaxBytes {
+		return "", denial.New(denial.InvalidRequest, denial.Mint, "size",
+			"the token would be %d bytes long: the limit is %d; ask for fewer audiences or scopes", size, token.MaxBytes)
+	}
 	if err := check(signed, key, p, now); err != nil {
 		return "", denial.Server(denial.Mint, fmt.Errorf("our own token failed its check: %w", err))
 	}

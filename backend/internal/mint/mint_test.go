@@ -15,7 +15,7 @@ var now = time.Unix(1_800_000_000, 0)
 
 func newKey(t *testing.T) *keyring.Key {
 	t.Helper()
-	k, err := keyring.Generate(keyring.Key{Name: "main", Algorithm: "ES256", PublicationLead: time.Hour, VerificationPeriod: time.Hour}, now)
+	k, err := keyring.Generate(keyring.Key{Name: "main", Algorithm: "ES256", PublicationLead: time.Hour, VerificationPeriod: time.Hour}, now, now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,7 +48,7 @@ func TestBuild(t *testing.T) {
 // Every algorithm signs, and its token passes the check.
 func TestTokenForEveryAlgorithm(t *testing.T) {
 	for _, alg := range []string{"ES256", "RS256", "EdDSA"} {
-		k, err := keyring.Generate(keyring.Key{Name: "k", Algorithm: token.Algorithms[indexOf(alg)], PublicationLead: time.Hour, VerificationPeriod: time.Hour}, now)
+		k, err := keyring.Generate(keyring.Key{Name: "k", Algorithm: token.Algorithms[indexOf(alg)], PublicationLead: time.Hour, VerificationPeriod: time.Hour}, now, now)
 		if err != nil {
 			t.Fatal(err)
 		}

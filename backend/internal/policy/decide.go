@@ -5,23 +5,9 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/ryanuber/go-glob"
-
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/denial"
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/token"
 )
-
-// Guardrail is a mount-wide list of patterns ("*" stands for any text). Without
-// a pattern it allows nothing.
-type Guardrail []string
-
-// Allows tells whether a pattern covers the value.
-func (g Guardrail) Allows(value string) bool {
-	return slices.ContainsFunc(g, func(pattern string) bool { return glob.Glob(pattern, value) })
-}
-
-// CheckGuardrail checks the form of a guardrail's patterns.
-func CheckGuardrail(field string, patterns []string) error { return checkIdentifiers(field, patterns) }
 
 // CheckWithin refuses a role that asks for more than the mount's guardrails.
 func (r *Role) CheckWithin(audiences, scopes Guardrail) error {

@@ -139,6 +139,9 @@ func integer(v any) (int64, bool) {
 // checkBoundClaims checks the form of bound_claims: each claim is bound to one
 // or more strings, booleans or integers.
 func checkBoundClaims(bound map[string]any, how string) error {
+	if len(bound) > maxItems {
+		return denial.Field("bound_claims", "has more than %d elements", maxItems)
+	}
 	for _, name := range slices.Sorted(maps.Keys(bound)) {
 		if name == "" || name == "/" {
 			return denial.Field("bound_claims", "has a claim without a name")
@@ -146,6 +149,9 @@ func checkBoundClaims(bound map[string]any, how string) error {
 		wants, ok := bound[name].([]any)
 		if !ok {
 			wants = []any{bound[name]}
+		}
+		if len(wants) > maxItems {
+			return denial.Field("bound_claims", "claim %q has more than %d values", name, maxItems)
 		}
 		if len(wants) == 0 {
 			return denial.Field("bound_claims", "claim %q has an empty list of values: nothing could match it", name)

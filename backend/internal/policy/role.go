@@ -46,6 +46,10 @@ type Role struct {
 	GenerateLease bool          `json:"generate_lease"`
 }
 
+// Ref names the role in its tokens: the name finds it, the id tells it from a
+// later role of the same name.
+func (r *Role) Ref() string { return r.Name + ":" + r.ID }
+
 // The values of subject_source, bound_claims_type and subject_scopes.
 const (
 	SubjectToken  = "token"
@@ -109,6 +113,10 @@ func (r *Role) checkWho() error {
 	switch {
 	case len(r.Issuers) == 0:
 		return denial.Field("issuers", `must name at least one issuer (or set subject_source to "caller")`)
+	case len(r.Issuers) > maxItems:
+		return denial.Field("issuers", "has more than %d elements", maxItems)
+	case slices.Contains(r.Issuers, Self) && len(r.Issuers) > 1:
+		return denial.Field("issuers", "%q cannot be mixed with other issuers, whose tokens could claim what this engine's do: make a role for each", Self)
 	case r.BoundSubject == "" && len(r.BoundAudiences) == 0 && len(r.BoundClaims) == 0:
 		return denial.Field("bound_claims", "the role would accept every token of its issuers: "+
 			"set at least one of bound_claims, bound_subject, bound_audiences")
@@ -163,6 +171,9 @@ func (r *Role) checkScopes() error {
 	if (r.SubjectScopes == ScopesMap) != (len(r.ScopeMap) > 0) {
 		return denial.Field("scope_map", "must be set when subject_scopes is %q, and only then", ScopesMap)
 	}
+	if len(r.ScopeMap) > maxItems {
+		return denial.Field("scope_map", "has more than %d elements", maxItems)
+	}
 	for from, to := range r.ScopeMap {
 		if s, ok := outside(to, r.AllowedScopes); ok {
 			return denial.Field("scope_map", "%q maps to %q, which is not in allowed_scopes", from, s)
@@ -193,14 +204,30 @@ func (r *Role) Warnings() []string {
 		out = append(out, "only bound_audiences is set: every subject of the issuers may use this role; "+
 			"set bound_subject or bound_claims to narrow it")
 	}
+	if len(r.Issuers) > 1 && r.BoundSubject != "" {
+		out = append(out, "bound_subject is compared with the \"sub\" of every issuer of the role: make sure that it means the same one in each")
+	}
 	return out
 }
+
+// maxItems is how many elements any list or map of a role, or of the guardrails,
+// may have.
+const maxItems = 256
+
+// maxIdentifier is the longest audience or scope, in characters.
+const maxIdentifier = 512
 
 // checkIdentifiers refuses audiences and scopes that cannot be told apart once
 // they are written into a list. A comma is refused because Vault joins repeated
 // form fields with one.
 func checkIdentifiers(field string, values []string) error {
+	if len(values) > maxItems {
+		return denial.Field(field, "has more than %d elements", maxItems)
+	}
 	for i, v := range values {
+		if len(v) > maxIdentifier {
+			return denial.Field(field, "has an element of %d characters: the limit is %d", len(v), maxIdentifier)
+		}
 		if v == "" {
 			return denial.Field(field, "has an empty element")
 		}

@@ -4,11 +4,13 @@ package token
 // It lets a token be revoked by its role, its subject or an ancestor with no
 // record kept of it.
 type Lineage struct {
-	Role   string // id of the role that minted it
+	Role   string // reference (name and id) of the role that minted it
 	Source string // pseudonym of the original issuer and subject
 	// Ancestors are the pseudonym of the external token that the chain began
 	// with, if it began with one, and the "jti" of each of our tokens since.
 	Ancestors []string
+	// Via are the references of the roles that minted the ancestors.
+	Via []string
 }
 
 // Claim returns the lineage as the value of the "lineage" claim.
@@ -16,6 +18,9 @@ func (l Lineage) Claim() map[string]any {
 	claim := map[string]any{"role": l.Role, "src": l.Source}
 	if len(l.Ancestors) > 0 {
 		claim["anc"] = l.Ancestors
+	}
+	if len(l.Via) > 0 {
+		claim["via"] = l.Via
 	}
 	return claim
 }
@@ -35,6 +40,9 @@ func ParseLineage(claims Claims) (Lineage, error) {
 	if l.Source, err = inner.Required("src"); err != nil {
 		return Lineage{}, err
 	}
-	l.Ancestors, err = inner.Strings("anc")
+	if l.Ancestors, err = inner.Strings("anc"); err != nil {
+		return Lineage{}, err
+	}
+	l.Via, err = inner.Strings("via")
 	return l, err
 }
