@@ -26,7 +26,7 @@ func CheckURL(field, raw string) error {
 
 func checkURL(raw string) error {
 	u, err := url.Parse(raw)
-	if err != nil || u.Host == "" || u.Opaque != "" {
+	if err != nil || u.Hostname() == "" || u.Opaque != "" {
 		return errors.New("is not an absolute https URL")
 	}
 	switch {

@@ -1,7 +1,9 @@
 package issuer
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -60,7 +62,7 @@ func (r *remote) candidates(ctx context.Context, h token.Header) ([]publicKey, e
 		c.set, c.age = fresh.set, fresh.age
 	}
 	if c.age >= maxStale {
-		return nil, fmt.Errorf("no keys: %w", c.err)
+		return nil, cmp.Or(c.err, errNoKeys)
 	}
 	return c.set.candidates(h), nil
 }
@@ -75,6 +77,8 @@ func (r *remote) refreshFor(ctx context.Context, others bool) error {
 	}
 	return r.refresh(ctx)
 }
+
+var errNoKeys = errors.New("no keys yet")
 
 // cache is what is known at one moment.
 type cache struct {

@@ -112,9 +112,9 @@ func matchOne(value, want any, how string) bool {
 	return okA && okB && a == b
 }
 
-// maxExact is the largest integer that a JSON number keeps on its way through
-// Vault, which reads it as a double.
-const maxExact = 1 << 53
+// maxExact is the largest integer of which no other becomes the same on its way
+// through Vault, which reads JSON numbers as doubles.
+const maxExact = 1<<53 - 1
 
 // integer returns a JSON number as an integer, in each form that a decoder
 // gives it. Fractions and numbers that a double cannot hold are not integers.
@@ -182,5 +182,5 @@ func checkWanted(name string, want any, how string) error {
 	if isInteger {
 		return nil
 	}
-	return denial.Field("bound_claims", "claim %q must be bound to a string, a boolean, an integer up to 2^53, or a list of them", name)
+	return denial.Field("bound_claims", "claim %q must be bound to a string, a boolean, an integer below 2^53, or a list of them", name)
 }
