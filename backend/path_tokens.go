@@ -57,7 +57,7 @@ func (b *backend) introspect(_ context.Context, _ *logical.Request, d *framework
 	if err != nil {
 		return nil, err
 	}
-	if own == nil || b.exchanger.CheckAlive(s, own) != nil {
+	if alive := own != nil && b.exchanger.CheckAlive(s, own) == nil; !alive {
 		return &logical.Response{Data: map[string]any{"active": false}}, nil
 	}
 	data := map[string]any{

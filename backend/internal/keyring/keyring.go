@@ -57,7 +57,9 @@ type Version struct {
 	// versions, lowering it to new ones only.
 	VerificationPeriod time.Duration
 
-	signer crypto.Signer
+	// A function, since fmt prints what a field holds, and an Ed25519 key is held
+	// as it is and not behind a pointer.
+	signer func() crypto.Signer
 }
 
 // State is where a version is in its life.
@@ -104,11 +106,16 @@ func (v *Version) PublishedUntil() time.Time {
 func (v *Version) LastVerifiable(now time.Time) time.Time { return now.Add(v.VerificationPeriod) }
 
 // Signer returns the private half; nil once the version is retired.
-func (v *Version) Signer() crypto.Signer { return v.signer }
+func (v *Version) Signer() crypto.Signer {
+	if v.signer == nil {
+		return nil
+	}
+	return v.signer()
+}
 
 // Restore returns a stored version with its private half.
 func Restore(v Version, signer crypto.Signer) Version {
-	v.signer = signer
+	v.signer = func() crypto.Signer { return signer }
 	return v
 }
 
@@ -182,14 +189,13 @@ func (k *Key) newVersion(now time.Time) (Version, error) {
 	if err != nil {
 		return Version{}, denial.Server(denial.Configuration, fmt.Errorf("thumbprint of %s key: %w", k.Algorithm, err))
 	}
-	return Version{
+	return Restore(Version{
 		KeyID:              base64.RawURLEncoding.EncodeToString(thumbprint),
 		Public:             signer.Public(),
 		Published:          now,
 		Ready:              now.Add(k.PublicationLead),
 		VerificationPeriod: k.VerificationPeriod,
-		signer:             signer,
-	}, nil
+	}, signer), nil
 }
 
 // Active returns the version that signs.

@@ -1,0 +1,104 @@
+package token_test
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/denial"
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/token"
+)
+
+// A good token; each case of a table changes one thing in it.
+const (
+	goodHeader  = `{"alg":"ES256","kid":"k1","typ":"at+jwt"}`
+	goodPayload = `{"iss":"https://idp.example","sub":"alice","aud":"https://vault.example","iat":1800000000,"exp":1800003600}`
+)
+
+var now = time.Unix(1_800_000_060, 0)
+
+var (
+	p256    = sync.OnceValue(func() *ecdsa.PrivateKey { return must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader)) })
+	p384    = sync.OnceValue(func() *ecdsa.PrivateKey { return must(ecdsa.GenerateKey(elliptic.P384(), rand.Reader)) })
+	rsa1024 = sync.OnceValue(func() *rsa.PrivateKey { return must(rsa.GenerateKey(rand.Reader, 1024)) })
+	rsa2048 = sync.OnceValue(func() *rsa.PrivateKey { return must(rsa.GenerateKey(rand.Reader, 2048)) })
+	edKey   = sync.OnceValue(func() ed25519.PrivateKey { _, k, err := ed25519.GenerateKey(rand.Reader); return must(k, err) })
+)
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+func b64(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }
+
+// compact is a token with a signature that is none.
+func compact(header, payload string) string {
+	return b64(header) + "." + b64(payload) + "." + b64("signature")
+}
+
+// sign makes a token with a real signature, whatever its header says.
+func sign(header, payload string, key any) token.Secret {
+	input := b64(header) + "." + b64(payload)
+	digest := sha256.Sum256([]byte(input))
+	var signature []byte
+	switch k := key.(type) {
+	case *ecdsa.PrivateKey:
+		size := (k.Params().BitSize + 7) / 8
+		r, s, err := ecdsa.Sign(rand.Reader, k, digest[:])
+		signature = append(must(r, err).FillBytes(make([]byte, size)), s.FillBytes(make([]byte, size))...)
+	case *rsa.PrivateKey:
+		signature = must(rsa.SignPKCS1v15(rand.Reader, k, crypto.SHA256, digest[:]))
+	case ed25519.PrivateKey:
+		signature = ed25519.Sign(k, []byte(input))
+	case []byte:
+		mac := hmac.New(sha256.New, k)
+		mac.Write([]byte(input))
+		signature = mac.Sum(nil)
+	default:
+		panic(fmt.Sprintf("no way to sign with %T", key))
+	}
+	return token.Secret(input + "." + b64(string(signature)))
+}
+
+// verified is a token signed with the good key, its signature checked.
+func verified(t testing.TB, header, payload string) (*token.Unverified, token.Claims) {
+	t.Helper()
+	u, err := token.Parse(sign(header, payload, p256()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	claims, err := u.Verify(p256().Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u, claims
+}
+
+// wantDenied checks a refusal: the rule that decided, and its text.
+func wantDenied(t testing.TB, err error, rule, text string) {
+	t.Helper()
+	var refusal *denial.Error
+	if !errors.As(err, &refusal) {
+		t.Fatalf("got error %v, want a denial", err)
+	}
+	if refusal.Rule != rule {
+		t.Errorf("decided by %q, want %q", refusal.Rule, rule)
+	}
+	if err.Error() != text {
+		t.Errorf("got  %s\nwant %s", err, text)
+	}
+}
