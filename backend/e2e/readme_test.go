@@ -1,0 +1,153 @@
+//go:build e2e
+
+package e2e_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+const tutorial = "## Five-minute tutorial"
+
+// TestTutorialOfTheREADMERuns runs its commands as a reader types them, one
+// after the other in one shell, in the playground of `make dev`.
+func TestTutorialOfTheREADMERuns(t *testing.T) {
+	t.Parallel()
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	readme, err := os.ReadFile(filepath.Join(root, "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	commands, err := tutorialCommands(string(readme))
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	bin := t.TempDir() // has `vault`, whatever the binary is called
+	absolute, err := filepath.Abs(vaultBin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(absolute, filepath.Join(bin, "vault")); err != nil {
+		t.Fatal(err)
+	}
+	environment := append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"), "HOME="+t.TempDir(), "GOCACHE="+goEnv(t, "GOCACHE"), "GOMODCACHE="+goEnv(t, "GOMODCACHE"))
+	exports := startPlayground(t, root, environment)
+
+	cmd := exec.CommandContext(t.Context(), "bash", "-euo", "pipefail", "-x")
+	cmd.Dir, cmd.Env = root, environment
+	cmd.Stdin = strings.NewReader(exports + "\n" + commands)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v:\n%s", err, out)
+	}
+	for _, state := range []string{"true", "false"} { // before the revocation, and after it
+		if !regexp.MustCompile(`(?m)^active\s+` + state + `$`).Match(out) {
+			t.Errorf("no introspection answered %s:\n%s", state, out)
+		}
+	}
+}
+
+// tutorialCommands returns the shell blocks of the tutorial.
+func tutorialCommands(readme string) (string, error) {
+	_, section, found := strings.Cut("\n"+readme, "\n"+tutorial)
+	if !found {
+		return "", fmt.Errorf("README.md has no section %q", tutorial)
+	}
+	var commands []string
+	block := ""
+	for line := range strings.Lines(section) {
+		switch {
+		case strings.HasPrefix(line, "```") && block == "":
+			block = strings.TrimSpace(line)
+		case strings.HasPrefix(line, "```"):
+			block = ""
+		case block == "```sh" && strings.HasPrefix(line, "! "):
+			// bash does not end at a command that should have failed and did not
+			refused := strings.TrimSpace(strings.TrimPrefix(line, "! "))
+			commands = append(commands, "if "+refused+"; then echo 'not refused' >&2; exit 1; fi\n")
+		case block == "```sh":
+			commands = append(commands, line)
+		case block == "" && strings.HasPrefix(line, "## "):
+			section = "" // the next one
+		}
+		if section == "" {
+			break
+		}
+	}
+	if len(commands) == 0 {
+		return "", fmt.Errorf("the section %q has no block of sh", tutorial)
+	}
+	return strings.Join(commands, ""), nil
+}
+
+var (
+	exportLine = regexp.MustCompile(`(?m)^\s*(export [A-Z_]+=.*)$`)
+	killLine   = regexp.MustCompile(`(?m)^\s*kill (\d+)$`)
+)
+
+// startPlayground runs `make dev`, and returns what it tells the reader to
+// export.
+func startPlayground(t *testing.T, root string, environment []string) string {
+	t.Helper()
+	port, err := freePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := "127.0.0.1:" + strconv.Itoa(port)
+	cmd := exec.CommandContext(t.Context(), "make", "--silent", "dev")
+	cmd.Dir, cmd.Env = root, append(environment, "DEV_ADDR="+address)
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	err = cmd.Run()
+	if match := killLine.FindStringSubmatch(stdout.String()); match != nil {
+		pid, convErr := strconv.Atoi(match[1])
+		if convErr != nil {
+			t.Fatal(convErr)
+		}
+		t.Cleanup(func() {
+			_ = syscall.Kill(pid, syscall.SIGTERM)
+			eventually(t, func() error {
+				connection, err := net.Dial("tcp", address)
+				if err != nil {
+					return nil //nolint:nilerr // nobody listens, as it should be
+				}
+				_ = connection.Close()
+				return errors.New("the playground is running")
+			})
+		})
+	}
+	if err != nil {
+		t.Fatalf("make dev: %v\n%s%s", err, stdout.String(), stderr.String())
+	}
+	var exports []string
+	for _, match := range exportLine.FindAllStringSubmatch(stdout.String(), -1) {
+		exports = append(exports, match[1])
+	}
+	if len(exports) < 2 {
+		t.Fatalf("make dev tells nothing to export:\n%s", stdout.String())
+	}
+	return strings.Join(exports, "\n")
+}
+
+func goEnv(t *testing.T, name string) string {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), "go", "env", name).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(string(out))
+}
