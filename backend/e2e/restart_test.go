@@ -13,16 +13,15 @@ import (
 func TestRestartForgetsNothing(t *testing.T) {
 	t.Parallel()
 	for _, how := range []struct {
-		name, storage string
-		restart       func(*stored)
+		name    string
+		restart func(*stored)
 	}{
-		{"after a crash, with raft storage", "raft", (*stored).crash},
-		{"after an orderly end, with raft storage", "raft", (*stored).stop},
-		{"after a crash, with file storage", "file", (*stored).crash},
+		{"after a crash", (*stored).crash},
+		{"after an orderly end", (*stored).stop},
 	} {
 		t.Run(how.name, func(t *testing.T) {
 			t.Parallel()
-			s := newStored(t, how.storage)
+			s := newStored(t)
 			m := enable(t, s.vault, "token-exchange")
 			m.configure()
 			wantVersion(t, m)

@@ -127,19 +127,18 @@ func (v *vault) as(t *testing.T, token string) *api.Client {
 // stored is a Vault that keeps what it holds in a directory: it can be started
 // again.
 type stored struct {
-	t       *testing.T
-	storage string
-	dir     string
-	ports   [2]int // API and cluster: the issuer's URL has the first, so they stay
-	unseal  string
+	t      *testing.T
+	dir    string
+	ports  [2]int // API and cluster: the issuer's URL has the first, so they stay
+	unseal string
 	*vault
 }
 
-// newStored initialises a Vault with "raft" or "file" storage and the plugin in
-// its catalogue, under the version that the plugin says it has.
-func newStored(t *testing.T, storage string) *stored {
+// newStored initialises a Vault with raft storage and the plugin in its
+// catalogue, under the version that the plugin says it has.
+func newStored(t *testing.T) *stored {
 	t.Helper()
-	s := &stored{t: t, storage: storage, dir: t.TempDir()}
+	s := &stored{t: t, dir: t.TempDir()}
 	for i := range s.ports {
 		var err error
 		if s.ports[i], err = freePort(); err != nil {
@@ -152,14 +151,10 @@ func newStored(t *testing.T, storage string) *stored {
 		}
 		s.process.kill()
 		if t.Failed() {
-			t.Logf("log of the Vault with %s storage:\n%s", storage, s.process.log.String())
+			t.Logf("log of the Vault with raft storage:\n%s", s.process.log.String())
 		}
 	})
-	err := s.start("")
-	if s.vault != nil && strings.Contains(s.process.log.String(), "Unknown storage type "+storage) {
-		t.Skipf("this build of Vault has no %s storage: set VAULT_BIN to one that has", storage)
-	}
-	if err != nil {
+	if err := s.start(""); err != nil {
 		t.Fatal(err)
 	}
 	s.initialise()
@@ -180,12 +175,9 @@ func (s *stored) start(token string) error {
 		return err
 	}
 	listen, cluster := fmt.Sprintf("127.0.0.1:%d", s.ports[0]), fmt.Sprintf("127.0.0.1:%d", s.ports[1])
-	storage := map[string]any{"path": data}
-	if s.storage == "raft" {
-		storage["performance_multiplier"] = 1 // elect a leader in seconds
-	}
+	raft := map[string]any{"path": data, "performance_multiplier": 1} // elects a leader in seconds
 	content, err := json.Marshal(map[string]any{
-		"storage":  map[string]any{s.storage: storage},
+		"storage":  map[string]any{"raft": raft},
 		"listener": map[string]any{"tcp": map[string]any{"address": listen, "cluster_address": cluster, "tls_disable": true}},
 		"api_addr": "http://" + listen, "cluster_addr": "https://" + cluster,
 		"plugin_directory": pluginDir, "disable_mlock": true,

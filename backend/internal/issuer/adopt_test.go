@@ -36,6 +36,15 @@ func TestAdopt(t *testing.T) {
 			}
 		})
 	}
+	from := func(url string) func(*issuer.Config) {
+		return func(c *issuer.Config) { c.DiscoveryURL, c.JWKSURL = "", url }
+	}
+	before, after := newRemote(t, p, from(p.URL+keysPath)), newRemote(t, p, from(p.URL+"/other"))
+	before.mustVerify(t, key)
+	after.Adopt(before.Issuer)
+	if ids := after.Status().KeyIDs; len(ids) != 0 {
+		t.Errorf("another jwks_url: got the keys %q", ids)
+	}
 	fresh := newRemote(t, p, nil)
 	fresh.Adopt(nil)
 	fresh.Adopt(trusted(t, jwks(key), nil))
