@@ -8,6 +8,7 @@ import (
 
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/denial"
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/policy"
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/token"
 )
 
 // subject holds the claims that every line of TestBoundClaims is held against.
@@ -201,23 +202,34 @@ func TestBoundAudiences(t *testing.T) {
 	wantDenied(t, r.Match(claims(`{"sub":"alice"}`)), denial.InvalidRequest, "bound_audiences", expected+`[]`)
 }
 
-// A pattern without a star is the text itself, and one with stars holds its
-// first and last part to the ends.
+// A pattern holds its first and last part to the ends of the text. In a
+// guardrail a star before the end covers no "/", "?", "#" and "@" besides.
 func FuzzGlobIsAnchored(f *testing.F) {
 	f.Add("a", "b", "ba")
 	f.Add("team-", "", "my-team-x")
 	f.Add("", ".example", "x.example.evil")
+	f.Add("https://", ".example", "https://evil/?.example")
+	f.Add("", "0", "#0")
 	f.Add("aa", "aa", "aaa")
 	f.Fuzz(func(t *testing.T, prefix, suffix, value string) {
 		if strings.Contains(prefix+suffix, "*") {
 			return
 		}
-		want := strings.HasPrefix(value, prefix) && strings.HasSuffix(value, suffix) && len(value) >= len(prefix)+len(suffix)
-		if got := (policy.Guardrail{prefix + "*" + suffix}).Allows(value); got != want {
-			t.Errorf("%q for %q: %t", prefix+"*"+suffix, value, got)
+		pattern := prefix + "*" + suffix
+		rest, begins := strings.CutPrefix(value, prefix)
+		covered, ends := strings.CutSuffix(rest, suffix)
+		within := suffix == "" || !strings.ContainsAny(covered, "/?#@")
+
+		r := goodRole()
+		r.BoundClaims, r.BoundClaimsType = map[string]any{"a": pattern}, policy.MatchGlob
+		if got := r.Match(token.Claims{"sub": "alice", "a": value}) == nil; got != (begins && ends) {
+			t.Errorf("the claim %q, bound to %q: %t", value, pattern, got)
+		}
+		if got := (policy.Guardrail{pattern}).Allows(value); got != (begins && ends && within) {
+			t.Errorf("the guardrail %q for %q: %t", pattern, value, got)
 		}
 		if got := (policy.Guardrail{prefix}).Allows(value); got != (prefix == value) {
-			t.Errorf("%q for %q: %t", prefix, value, got)
+			t.Errorf("the guardrail %q for %q: %t", prefix, value, got)
 		}
 	})
 }
