@@ -86,6 +86,7 @@ type action struct {
 	op       logical.Operation
 	do       handler
 	display  *framework.DisplayAttributes
+	fields   map[string]*framework.FieldSchema // beside the name
 	response map[string]*framework.FieldSchema
 
 	synopsis, help string
@@ -94,7 +95,7 @@ type action struct {
 func (b *backend) actionPath(o object, a action) *framework.Path {
 	return &framework.Path{
 		Pattern: o.noun + "s/" + framework.GenericNameRegex("name") + "/" + a.path,
-		Fields:  o.nameField(),
+		Fields:  plus(o.nameField(), a.fields),
 		Operations: map[logical.Operation]framework.OperationHandler{
 			a.op: &framework.PathOperation{
 				Callback: b.with(a.do), Summary: a.synopsis, DisplayAttrs: a.display,

@@ -2,6 +2,7 @@ package backend
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 
@@ -26,13 +27,23 @@ func (b *backend) keyPaths() []*framework.Path {
 		readSummary:   "Read a key: versions, states and dates, never private material.",
 		deleteSummary: "Delete a key that no role and no unexpired token may need.",
 	}
-	return append(b.objectPaths(keys), b.actionPath(keys, action{
+	rotate := b.actionPath(keys, action{
 		path: "rotate", op: logical.UpdateOperation, do: b.keyRotate,
 		display: display("rotate", "key"), response: keyResponse,
 		synopsis: "Let the successor of a key sign, and publish a new successor.",
 		help: "The former version stays in the JWKS for its verification_period. " +
 			"Refused while the successor has been published for less than publication_lead.",
-	}))
+	})
+	revoke := b.actionPath(keys, action{
+		path: "revoke", op: logical.UpdateOperation, do: b.keyRevoke,
+		display: display("revoke", "key"), response: keyResponse,
+		fields:   map[string]*framework.FieldSchema{"kid": {Type: framework.TypeString, Description: "The version to revoke. Default: the one that signs."}},
+		synopsis: "In an emergency: drop a version of a key, and with it everything that it signed.",
+		help: "The version leaves the JWKS at once. Tokens that it signed, and what was exchanged from them, are dead: " +
+			"introspection says so, and they are refused as subject tokens. Consumers that have cached the JWKS may accept them for jwks_max_age more. " +
+			"If the version signs, its successor takes over, known to consumers or not.",
+	})
+	return append(b.objectPaths(keys), rotate, revoke)
 }
 
 func (b *backend) keyWrite(ctx context.Context, req *logical.Request, d *framework.FieldData, _ *exchange.Snapshot) (*logical.Response, error) {
@@ -47,6 +58,7 @@ func (b *backend) keyWrite(ctx context.Context, req *logical.Request, d *framewo
 			wanted = *old
 		}
 		set(d, "algorithm", (*string)(&wanted.Algorithm))
+		setDuration(d, "rotation_period", &wanted.RotationPeriod)
 		setDuration(d, "publication_lead", &wanted.PublicationLead)
 		setDuration(d, "verification_period", &wanted.VerificationPeriod)
 		next, err := b.makeKey(s, old, wanted)
@@ -70,7 +82,7 @@ func (b *backend) makeKey(s *exchange.Snapshot, old *keyring.Key, wanted keyring
 	if wanted.Algorithm != old.Algorithm {
 		return nil, denial.Field("algorithm", "cannot be changed: the key %q is for %s; make another key", old.Name, old.Algorithm)
 	}
-	return old.Configure(wanted.PublicationLead, wanted.VerificationPeriod), nil
+	return old.Configure(wanted.RotationPeriod, wanted.PublicationLead, wanted.VerificationPeriod), nil
 }
 
 func (b *backend) storeKey(s *exchange.Snapshot, k *keyring.Key) ([]change, error) {
@@ -99,7 +111,7 @@ func (b *backend) keyResponse(k *keyring.Key) *logical.Response {
 		})
 	}
 	return &logical.Response{Data: map[string]any{
-		"algorithm": string(k.Algorithm), "publication_lead": seconds(k.PublicationLead),
+		"algorithm": string(k.Algorithm), "rotation_period": seconds(k.RotationPeriod), "publication_lead": seconds(k.PublicationLead),
 		"verification_period": seconds(k.VerificationPeriod), "versions": versions,
 	}}
 }
@@ -123,6 +135,35 @@ func (b *backend) keyRotate(ctx context.Context, req *logical.Request, d *framew
 		return nil, err
 	}
 	return b.keyResponse(rotated), nil
+}
+
+func (b *backend) keyRevoke(ctx context.Context, req *logical.Request, d *framework.FieldData, _ *exchange.Snapshot) (*logical.Response, error) {
+	name, kid := named(d), ""
+	set(d, "kid", &kid)
+	var revoked *keyring.Key
+	var warnings []string
+	err := b.update(ctx, req.Storage, func(s *exchange.Snapshot) ([]change, error) {
+		key := s.Keys[name]
+		if key == nil {
+			return nil, denial.Field("name", "the key %q does not exist", name)
+		}
+		var err error
+		if revoked, err = key.Revoke(kid, b.now()); err != nil {
+			return nil, err
+		}
+		if promoted := key.Next(); revoked.Active().KeyID == promoted.KeyID && b.now().Before(promoted.Ready) {
+			warnings = []string{fmt.Sprintf("the version that signs now has been published since %s: consumers that cache the JWKS may refuse its tokens until they fetch it again",
+				stamp(promoted.Published))}
+		}
+		s.Keys[name] = revoked
+		c, err := putKey(revoked)
+		return []change{c}, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	b.Logger().Warn("key version revoked", "request_id", req.ID, "key", name, "kid", kid)
+	return warn(b.keyResponse(revoked), warnings), nil
 }
 
 func (b *backend) keyDelete(ctx context.Context, req *logical.Request, d *framework.FieldData, _ *exchange.Snapshot) (*logical.Response, error) {
@@ -159,6 +200,10 @@ var keyFields = map[string]*framework.FieldSchema{
 		Type:          framework.TypeString,
 		Description:   "Signature algorithm; cannot be changed later. ES256 suits most; RS256 is what every consumer knows. Default: ES256.",
 		AllowedValues: allowedAlgorithms(),
+	},
+	"rotation_period": {
+		Type:        framework.TypeDurationSecond,
+		Description: "How long a version signs before its successor takes over by itself. At least publication_lead; 0 rotates on request only. Default: 0.",
 	},
 	"publication_lead": {
 		Type:        framework.TypeDurationSecond,

@@ -28,7 +28,7 @@ func TestUpdatesArePartial(t *testing.T) {
 			"bound_issuer": "https://new.example", "allowed_algorithms": []string{"ES256"}, "bound_audiences": []string{"a", "b"},
 			"max_token_age": 7200, "required_claims": []string{"jti"}, "subject_prefix": "p:",
 		},
-		"keys/main": {"publication_lead": 7200, "verification_period": 10800},
+		"keys/main": {"rotation_period": 14400, "publication_lead": 7200, "verification_period": 10800},
 		"roles/orders": {
 			"issuers": []string{"self"}, "bound_subject": "other", "bound_audiences": []string{"https://vault.example"},
 			"bound_claims": map[string]any{"team": []any{"a", "b"}}, "bound_claims_type": "glob",
@@ -158,6 +158,56 @@ func TestRotation(t *testing.T) {
 	if versions := m.read("keys/main")["versions"].([]map[string]any); len(versions) != 2 {
 		t.Errorf("the periodic function left %v", versions)
 	}
+}
+
+func TestAutomaticRotation(t *testing.T) {
+	m := newMount(t)
+	m.write("keys/main", map[string]any{"rotation_period": "2h"})
+	before := jwksKeyIDs(m)
+	tick := func(after time.Duration) []string {
+		m.now = m.now.Add(after)
+		m.do(logical.RollbackOperation, "", nil)
+		return jwksKeyIDs(m)
+	}
+	wantEqual(t, "before the period is over", tick(2*time.Hour-time.Second), before)
+	after := tick(time.Second)
+	if len(after) != 3 || after[1] != before[1] {
+		t.Errorf("published %v, then %v", before, after)
+	}
+	m.restart()
+	wantEqual(t, "after a restart", tick(0), after)
+	if got := m.exchange("unleased").Data["access_token"]; !m.active(got) {
+		t.Error("a token of the new version is not active")
+	}
+}
+
+func TestEmergencyRevocationOfAKey(t *testing.T) {
+	m := newMount(t)
+	token := m.exchange("unleased").Data["access_token"]
+	child := m.write("exchange/again", map[string]any{"subject_token": token}).Data["access_token"]
+	before := jwksKeyIDs(m)
+	resp := m.write("keys/main/revoke", nil)
+	wantEqual(t, "warnings", resp.Warnings, []string{
+		"the version that signs now has been published since 2027-01-15T08:00:00Z: consumers that cache the JWKS may refuse its tokens until they fetch it again",
+	})
+	m.restart()
+	after := jwksKeyIDs(m)
+	if len(after) != 2 || after[0] != before[1] {
+		t.Errorf("published %v, then %v", before, after)
+	}
+	if m.active(token) || m.active(child) {
+		t.Error("a token of the revoked key, or its child, is active")
+	}
+	if again := m.exchange("unleased").Data["access_token"]; !m.active(again) {
+		t.Error("the promoted version does not sign")
+	}
+	m.now = m.now.Add(time.Hour)
+	if resp := m.write("keys/main/revoke", nil); len(resp.Warnings) != 0 {
+		t.Errorf("a successor that consumers know: %v", resp.Warnings)
+	}
+	m.wantRefused(logical.UpdateOperation, "keys/main/revoke", map[string]any{"kid": before[0]},
+		`invalid_request: kid: "`+before[0]+`" is not a version of key "main"`)
+	m.wantRefused(logical.UpdateOperation, "keys/none/revoke", nil, `invalid_request: name: the key "none" does not exist`)
 }
 
 func jwksKeyIDs(m *mount) []string {

@@ -9,6 +9,7 @@ import (
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/exchange"
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/keyring"
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/revocation"
 )
 
@@ -27,7 +28,7 @@ func (b *backend) periodic(ctx context.Context, req *logical.Request) error {
 	if err := b.tidyRevocations(ctx, req.Storage); err != nil {
 		return err
 	}
-	return b.pruneKeys(ctx, req.Storage)
+	return b.turnKeys(ctx, req.Storage)
 }
 
 func (b *backend) tidyRevocations(ctx context.Context, storage logical.Storage) error {
@@ -55,17 +56,21 @@ func (b *backend) forget(ctx context.Context, storage logical.Storage, selector 
 	return nil
 }
 
-// pruneKeys drops the versions of keys that are published no more.
-func (b *backend) pruneKeys(ctx context.Context, storage logical.Storage) error {
+// turnKeys rotates the keys that are due, and drops the versions that are
+// published no more.
+func (b *backend) turnKeys(ctx context.Context, storage logical.Storage) error {
 	return b.update(ctx, storage, func(s *exchange.Snapshot) ([]change, error) {
 		var changes []change
 		for _, name := range slices.Sorted(maps.Keys(s.Keys)) {
-			pruned := s.Keys[name].Prune(b.now())
-			if len(pruned.Versions) == len(s.Keys[name].Versions) {
+			turned, err := b.turn(s.Keys[name])
+			if err != nil {
+				return nil, err
+			}
+			if turned == nil {
 				continue
 			}
-			s.Keys[name] = pruned
-			c, err := putKey(pruned)
+			s.Keys[name] = turned
+			c, err := putKey(turned)
 			if err != nil {
 				return nil, err
 			}
@@ -73,4 +78,19 @@ func (b *backend) pruneKeys(ctx context.Context, storage logical.Storage) error 
 		}
 		return changes, nil
 	})
+}
+
+// turn returns the key as it should be now; nil if that is as it is.
+func (b *backend) turn(k *keyring.Key) (*keyring.Key, error) {
+	if k.Due(b.now()) {
+		rotated, err := k.Rotate(b.now())
+		if err == nil {
+			b.Logger().Info("key rotated", "key", k.Name, "kid", rotated.Active().KeyID)
+		}
+		return rotated, err
+	}
+	if pruned := k.Prune(b.now()); len(pruned.Versions) < len(k.Versions) {
+		return pruned, nil
+	}
+	return nil, nil
 }

@@ -122,6 +122,7 @@ type storedConfig struct {
 type storedKey struct {
 	Name               string                  `json:"name"`
 	Algorithm          jose.SignatureAlgorithm `json:"algorithm"`
+	RotationPeriod     time.Duration           `json:"rotation_period"`
 	PublicationLead    time.Duration           `json:"publication_lead"`
 	VerificationPeriod time.Duration           `json:"verification_period"`
 	NeededUntil        time.Time               `json:"needed_until"`
@@ -141,7 +142,7 @@ type storedVersion struct {
 
 func putKey(k *keyring.Key) (change, error) {
 	stored := storedKey{
-		Name: k.Name, Algorithm: k.Algorithm, PublicationLead: k.PublicationLead,
+		Name: k.Name, Algorithm: k.Algorithm, RotationPeriod: k.RotationPeriod, PublicationLead: k.PublicationLead,
 		VerificationPeriod: k.VerificationPeriod, NeededUntil: k.NeededUntil,
 	}
 	for i := range k.Versions {
@@ -171,7 +172,7 @@ func storeVersion(v *keyring.Version) (storedVersion, error) {
 
 func (s storedKey) restore() (*keyring.Key, error) {
 	k := &keyring.Key{
-		Name: s.Name, Algorithm: s.Algorithm, PublicationLead: s.PublicationLead,
+		Name: s.Name, Algorithm: s.Algorithm, RotationPeriod: s.RotationPeriod, PublicationLead: s.PublicationLead,
 		VerificationPeriod: s.VerificationPeriod, NeededUntil: s.NeededUntil,
 	}
 	if len(s.Versions) < 2 {

@@ -31,6 +31,7 @@ const operations = `
 /keys/{name} DELETE token-exchange-delete-key
 /keys/{name} GET token-exchange-read-key
 /keys/{name} POST token-exchange-write-key
+/keys/{name}/revoke POST token-exchange-revoke-key
 /keys/{name}/rotate POST token-exchange-rotate-key
 /metrics GET token-exchange-read-metrics
 /revoke POST token-exchange-revoke
@@ -126,7 +127,7 @@ func TestPathHelpExplainsEveryPath(t *testing.T) {
 	t.Parallel()
 	m := newMount(t)
 	for _, path := range []string{
-		"config", "keys", "keys/x", "keys/x/rotate", "issuers", "issuers/x", "issuers/x/status", "issuers/x/refresh", "roles", "roles/x",
+		"config", "keys", "keys/x", "keys/x/rotate", "keys/x/revoke", "issuers", "issuers/x", "issuers/x/status", "issuers/x/refresh", "roles", "roles/x",
 		"exchange", "exchange/x", "introspect", "revoke", "metrics", ".well-known/keys", ".well-known/openid-configuration",
 	} {
 		help, err := m.client.Help(m.path + "/" + path)

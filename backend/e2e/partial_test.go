@@ -69,6 +69,7 @@ func TestFieldOfAKeyIsWrittenAlone(t *testing.T) {
 	wantPartial(t, m, "keys/main", []string{"versions"}, []update{
 		{data{"algorithm": "ES256"}, nil},
 		{data{"publication_lead": "12h"}, data{"publication_lead": 12 * 3600}},
+		{data{"rotation_period": "14h"}, data{"rotation_period": 14 * 3600}},
 		{data{"verification_period": "13h"}, data{"verification_period": 13 * 3600}},
 		{data{}, nil},
 	})

@@ -155,7 +155,7 @@ func TestBadConfigurationChangesNothing(t *testing.T) {
 		{"role with a max_ttl above the mount's", "roles/orders", data{"ttl": "1m", "max_ttl": "2h"}, `invalid_request: max_ttl: 2h0m0s is more than max_ttl of config, which is 1h0m0s`},
 		{"role beyond the guardrail", "roles/orders", data{"ttl": "1m", "allowed_audiences": "spiffe://orders"}, `invalid_request: allowed_audiences: "spiffe://orders" is not within the mount's guardrail: add it to allowed_audiences of config`},
 		{"role with a default that is not allowed", "roles/orders", data{"ttl": "1m", "default_scopes": "orders:delete"}, `invalid_request: default_scopes: "orders:delete" is not in allowed_scopes`},
-		{"BC-2 role with a wildcard audience", "roles/orders", data{"allowed_audiences": "https://*"}, `invalid_request: allowed_audiences: "https://*": a role lists exact audiences, without wildcards`},
+		{"BC-2 role with a wildcard audience", "roles/orders", data{"allowed_audiences": "https://*"}, `invalid_request: allowed_audiences: "https://*": a role lists exact values, without wildcards`},
 		{"role that binds nothing", "roles/orders", data{"bound_subject": ""}, `invalid_request: bound_claims: the role would accept every token of its issuers: set at least one of bound_claims, bound_subject, bound_audiences`},
 		{"role that takes our tokens and does not say for whom", "roles/orders", data{"issuers": "self"}, `invalid_request: bound_audiences: must be set in a role that accepts this engine's own tokens (issuer "self")`},
 		{"role that takes our tokens and others", "roles/orders", data{"issuers": "ci,self", "bound_audiences": engine}, `invalid_request: issuers: "self" cannot be mixed with other issuers, whose tokens could claim what this engine's do: make a role for each`},

@@ -64,14 +64,17 @@ func (s *Snapshot) CheckKey(k *keyring.Key) error {
 	if k.PublicationLead <= maxAge {
 		return denial.Field("publication_lead", "%s must be more than jwks_max_age of config, which is %s", k.PublicationLead, maxAge)
 	}
-	versions := max(len(k.Versions), 2) // a key about to be made will have two
+	if k.RotationPeriod < 0 || k.RotationPeriod > 0 && k.RotationPeriod < k.PublicationLead {
+		return denial.Field("rotation_period", "%s must be 0 or at least publication_lead, which is %s", k.RotationPeriod, k.PublicationLead)
+	}
+	versions := k.MostVersions()
 	for name, other := range s.Keys {
 		if name != k.Name {
-			versions += len(other.Versions)
+			versions += other.MostVersions()
 		}
 	}
 	if versions > maxJWKS {
-		return denial.Field("name", "the JWKS would hold %d keys: %d is the limit", versions, maxJWKS)
+		return denial.Field("rotation_period", "the JWKS could hold %d keys: %d is the limit; make rotation_period longer or verification_period shorter, or delete a key", versions, maxJWKS)
 	}
 	return s.checkRoleKeys("name", "verification_period")
 }

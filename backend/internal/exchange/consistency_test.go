@@ -29,7 +29,7 @@ func TestInconsistentWritesAreRefused(t *testing.T) {
 	}
 	key := func(lead, verification time.Duration) func(*world) error {
 		return func(w *world) error {
-			k := w.snapshot.Keys["main"].Configure(lead, verification)
+			k := w.snapshot.Keys["main"].Configure(0, lead, verification)
 			w.snapshot.Keys["main"] = k
 			return w.snapshot.CheckKey(k)
 		}
@@ -154,7 +154,19 @@ func TestInconsistentWritesAreRefused(t *testing.T) {
 				}
 				return w.snapshot.CheckKey(&keyring.Key{Name: "more", PublicationLead: time.Hour, VerificationPeriod: time.Hour})
 			},
-			"name", `invalid_request: name: the JWKS would hold 102 keys: 100 is the limit`,
+			"rotation_period", `invalid_request: rotation_period: the JWKS could hold 102 keys: 100 is the limit; make rotation_period longer or verification_period shorter, or delete a key`,
+		},
+		{
+			"key that rotates more often than the JWKS can hold", func(w *world) error {
+				return w.snapshot.CheckKey(&keyring.Key{Name: "more", PublicationLead: time.Hour, RotationPeriod: time.Hour, VerificationPeriod: 96 * time.Hour})
+			},
+			"rotation_period", `invalid_request: rotation_period: the JWKS could hold 101 keys: 100 is the limit; make rotation_period longer or verification_period shorter, or delete a key`,
+		},
+		{
+			"key that rotates before its successor may sign", func(w *world) error {
+				return w.snapshot.CheckKey(&keyring.Key{Name: "more", PublicationLead: time.Hour, RotationPeriod: time.Minute, VerificationPeriod: time.Hour})
+			},
+			"rotation_period", `invalid_request: rotation_period: 1m0s must be 0 or at least publication_lead, which is 1h0m0s`,
 		},
 		{
 			"issuer with another's prefix", func(w *world) error {

@@ -543,6 +543,26 @@ func TestDeletingARoleReachesDescendants(t *testing.T) {
 	}
 }
 
+// Revoking a key kills what it signed, and what was exchanged from that under
+// another key: whoever has the key may have forged the ancestor.
+func TestRevokingAKeyReachesDescendants(t *testing.T) {
+	w := newWorld(t)
+	w.addKey("other", func(*keyring.Key) {})
+	w.snapshot.Roles["again"].Key = "other"
+	first := w.mustExchange(w.request())
+	second, err := w.again(first)
+	w.must(err)
+	w.snapshot.Keys["main"], err = w.snapshot.Keys["main"].Revoke("", w.now)
+	w.must(err)
+	_, err = w.exchanger.Own(w.snapshot, first.AccessToken)
+	wantDenied(t, err, denial.Subject, "kid", `invalid_request: subject: "kid" is not a published key of this engine`)
+	wantDenied(t, w.alive(second), denial.Revocation, "key_revoked",
+		`invalid_request: key_revoked: the key that signed the token, or one that it was exchanged from, was revoked`)
+	if err := w.alive(w.mustExchange(w.request())); err != nil {
+		t.Errorf("a token of the promoted version: %v", err)
+	}
+}
+
 // A token of ours is never taken for another issuer's, whoever configures what.
 func TestOwnTokenIsNeverForeign(t *testing.T) {
 	w := newWorld(t)

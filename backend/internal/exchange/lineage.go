@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/denial"
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/token"
 )
 
 // origin is where a chain of exchanges stands: what the next token's "txn" and
@@ -17,7 +18,7 @@ type origin struct {
 	chain     string   // "txn"
 	source    string   // pseudonym of the original subject
 	ancestors []string // root pseudonym and "jti"s, oldest first
-	via       []string // references of the roles that minted the ancestors
+	via       []token.Step
 }
 
 // externalOrigin begins a chain at another issuer's token. Without a "jti" the
@@ -45,7 +46,7 @@ func ownOrigin(o *Own) origin {
 	return origin{
 		chain: o.Chain, source: o.Lineage.Source,
 		ancestors: slices.Concat(o.Lineage.Ancestors, []string{o.ID}),
-		via:       slices.Concat(o.Lineage.Via, []string{o.Lineage.Role}),
+		via:       slices.Concat(o.Lineage.Via, []token.Step{{Role: o.Lineage.Role, KeyID: o.KeyID}}),
 	}
 }
 

@@ -16,6 +16,7 @@ type Own struct {
 	Claims   token.Claims
 	Dates    token.Dates
 	Kind     token.Kind
+	KeyID    string
 	ID       string // "jti"
 	Chain    string // "txn"
 	Audience []string
@@ -46,7 +47,7 @@ func (x *Exchanger) verifyOwn(s *Snapshot, u *token.Unverified, issuers []string
 	if err != nil {
 		return nil, err
 	}
-	own := &Own{Claims: claims}
+	own := &Own{Claims: claims, KeyID: version.KeyID}
 	var known bool
 	if own.Kind, known = token.KindOf(u.Header.Type); !known || own.Kind.Check(claims) != "" {
 		return nil, notOwn("typ", "is not that of a token of this engine")
@@ -71,12 +72,18 @@ func (x *Exchanger) verifyOwn(s *Snapshot, u *token.Unverified, issuers []string
 }
 
 // CheckAlive refuses a token of ours if it or an ancestor was revoked, or if a
-// role that minted one of them is gone.
+// role that minted or a key that signed one of them is gone. (The key of an
+// ancestor is published for as long as the ancestor may live, and no token
+// outlives its ancestors: only an emergency takes it away.)
 func (x *Exchanger) CheckAlive(s *Snapshot, own *Own) error {
-	for _, ref := range slices.Concat(own.Lineage.Via, []string{own.Lineage.Role}) {
-		if s.roleByRef(ref) == nil {
+	for _, step := range slices.Concat(own.Lineage.Via, []token.Step{{Role: own.Lineage.Role, KeyID: own.KeyID}}) {
+		if s.roleByRef(step.Role) == nil {
 			return denial.New(denial.InvalidRequest, denial.Revocation, "role_deleted",
 				"the role that minted the token, or one that it was exchanged from, was deleted")
+		}
+		if key, _ := findVersion(s.Keys, step.KeyID, x.Now()); key == nil {
+			return denial.New(denial.InvalidRequest, denial.Revocation, "key_revoked",
+				"the key that signed the token, or one that it was exchanged from, was revoked")
 		}
 	}
 	if x.Revocations.Dead(own.ID, own.Lineage, own.Dates.IssuedAt) {

@@ -31,6 +31,9 @@ import (
 type Key struct {
 	Name      string
 	Algorithm jose.SignatureAlgorithm
+	// RotationPeriod is how long a version signs before it is rotated by itself;
+	// zero if it is rotated on request only.
+	RotationPeriod time.Duration
 	// PublicationLead is how long a successor is published before it may sign.
 	// It must exceed the time that consumers cache the JWKS.
 	PublicationLead time.Duration
@@ -224,12 +227,56 @@ func (k *Key) Rotate(now time.Time) (*Key, error) {
 	return rotated.Prune(now), nil
 }
 
+// Due tells whether the key is to be rotated by itself.
+func (k *Key) Due(now time.Time) bool {
+	return k.RotationPeriod > 0 && !now.Before(k.Active().Activated.Add(k.RotationPeriod)) && !now.Before(k.Next().Ready)
+}
+
+// MostVersions is how many versions the key can have in the JWKS at a time, if
+// it is rotated by itself alone.
+func (k *Key) MostVersions() int {
+	if k.RotationPeriod <= 0 {
+		return max(len(k.Versions), 2)
+	}
+	retired := (k.VerificationPeriod + InFlight + k.RotationPeriod - 1) / k.RotationPeriod
+	return max(len(k.Versions), 2+int(retired))
+}
+
+// Revoke drops a version at once, as if it had never been: everything that it
+// signed is dead. If it signs, the successor takes over, published long enough or
+// not; there is always a new successor. An empty id stands for the version that
+// signs.
+func (k *Key) Revoke(id string, now time.Time) (*Key, error) {
+	if id == "" {
+		id = k.Active().KeyID
+	}
+	i := slices.IndexFunc(k.Versions, func(v Version) bool { return v.KeyID == id })
+	if i < 0 {
+		return nil, denial.Field("kid", "%q is not a version of key %q", id, k.Name)
+	}
+	c := k.clone()
+	state := c.Versions[i].State(now)
+	c.Versions = slices.Delete(c.Versions, i, i+1)
+	if state == Active || state == Next {
+		successor, err := k.newVersion(now)
+		if err != nil {
+			return nil, err
+		}
+		c.Versions = append(c.Versions, successor)
+	}
+	if state == Active {
+		promoted := c.Active()
+		promoted.Activated, promoted.Ready = now, now
+	}
+	return c, nil
+}
+
 // Configure returns the key with other periods. Raising one applies to every
 // version, lowering it only to versions made from now on: what was promised to
 // holders of tokens and of a cached JWKS is kept.
-func (k *Key) Configure(lead, verification time.Duration) *Key {
+func (k *Key) Configure(rotation, lead, verification time.Duration) *Key {
 	c := k.clone()
-	c.PublicationLead, c.VerificationPeriod = lead, verification
+	c.RotationPeriod, c.PublicationLead, c.VerificationPeriod = rotation, lead, verification
 	for i := range c.Versions {
 		v := &c.Versions[i]
 		v.VerificationPeriod = max(v.VerificationPeriod, verification)

@@ -265,7 +265,7 @@ func TestConfigure(t *testing.T) {
 		{"lowered", lead / 2, verification / 2, at.Add(lead), verification},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			configured := k.Configure(c.lead, c.verification)
+			configured := k.Configure(0, c.lead, c.verification)
 			if !configured.Next().Ready.Equal(c.ready) {
 				t.Errorf("the successor is ready at %s, want %s", configured.Next().Ready, c.ready)
 			}
@@ -302,7 +302,7 @@ func TestRelease(t *testing.T) {
 		t.Error("Release changed its receiver")
 	}
 	// A retired version may outlast what the active one signed.
-	longer := must(newKey().Configure(lead, 10*verification).Configure(lead, verification).Rotate(at)).Release(at)
+	longer := must(newKey().Configure(0, lead, 10*verification).Configure(0, lead, verification).Rotate(at)).Release(at)
 	if want := at.Add(10*verification + keyring.InFlight); !longer.NeededUntil.Equal(want) {
 		t.Errorf("needed until %s, want %s", longer.NeededUntil, want)
 	}

@@ -51,7 +51,12 @@ func TestTokenNeverOutlivesItsKey(t *testing.T) {
 			"fetch":     func(*rapid.T) { s.fetches = append(s.fetches, fetch{published(s.key, s.now), s.now}) },
 			"prune":     func(*rapid.T) { s.key = s.key.Prune(s.now) },
 			"rotate":    s.rotate,
-			"sign":      func(t *rapid.T) { s.sign(t, s.key) },
+			"turn": func(t *rapid.T) {
+				if s.key.Due(s.now) {
+					s.rotate(t)
+				}
+			},
+			"sign": func(t *rapid.T) { s.sign(t, s.key) },
 			"sign with what was read before the rotation": func(t *rapid.T) {
 				if s.before != nil && s.now.Sub(s.rotated) <= keyring.InFlight {
 					s.sign(t, s.before)
@@ -63,7 +68,7 @@ func TestTokenNeverOutlivesItsKey(t *testing.T) {
 }
 
 func (s *schedule) configure(t *rapid.T) {
-	s.key = s.key.Configure(minutes(0, 120).Draw(t, "lead"), minutes(1, 240).Draw(t, "verification"))
+	s.key = s.key.Configure(minutes(0, 300).Draw(t, "rotation"), minutes(0, 120).Draw(t, "lead"), minutes(1, 240).Draw(t, "verification"))
 }
 
 func (s *schedule) sign(t *rapid.T, key *keyring.Key) {

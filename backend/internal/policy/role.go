@@ -150,10 +150,8 @@ func (r *Role) checkTargets() error {
 	if err := checkIdentifiers("allowed_audiences", r.AllowedAudiences); err != nil {
 		return err
 	}
-	for _, a := range r.AllowedAudiences {
-		if strings.Contains(a, "*") {
-			return denial.Field("allowed_audiences", "%q: a role lists exact audiences, without wildcards", a)
-		}
+	if err := checkExact("allowed_audiences", r.AllowedAudiences); err != nil {
+		return err
 	}
 	if r.DefaultAudience != "" && !slices.Contains(r.AllowedAudiences, r.DefaultAudience) {
 		return denial.Field("default_audience", "%q is not in allowed_audiences", r.DefaultAudience)
@@ -163,6 +161,9 @@ func (r *Role) checkTargets() error {
 
 func (r *Role) checkScopes() error {
 	if err := checkIdentifiers("allowed_scopes", r.AllowedScopes); err != nil {
+		return err
+	}
+	if err := checkExact("allowed_scopes", r.AllowedScopes); err != nil {
 		return err
 	}
 	if s, ok := outside(r.DefaultScopes, r.AllowedScopes); ok {
@@ -236,6 +237,16 @@ func checkIdentifiers(field string, values []string) error {
 		}
 		if slices.Contains(values[:i], v) {
 			return denial.Field(field, "has %q twice", v)
+		}
+	}
+	return nil
+}
+
+// checkExact refuses what looks like a pattern, and would be compared as it is.
+func checkExact(field string, values []string) error {
+	for _, v := range values {
+		if strings.Contains(v, "*") {
+			return denial.Field(field, "%q: a role lists exact values, without wildcards", v)
 		}
 	}
 	return nil

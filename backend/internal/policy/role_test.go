@@ -117,7 +117,11 @@ func TestValidateRefuses(t *testing.T) {
 		{"an audience twice", func(r *policy.Role) { r.AllowedAudiences = []string{"a", "b", "a"} }, "allowed_audiences", `has "a" twice`},
 		{
 			"an audience with a star", func(r *policy.Role) { r.AllowedAudiences = []string{"https://*.example"} },
-			"allowed_audiences", `"https://*.example": a role lists exact audiences, without wildcards`,
+			"allowed_audiences", `"https://*.example": a role lists exact values, without wildcards`,
+		},
+		{
+			"a scope with a star", func(r *policy.Role) { r.AllowedScopes = []string{"orders:*"} },
+			"allowed_scopes", `"orders:*": a role lists exact values, without wildcards`,
 		},
 		{
 			"a default audience that is not allowed", func(r *policy.Role) { r.DefaultAudience = "https://other.example" },

@@ -1,5 +1,7 @@
 package token
 
+import "strings"
+
 // Lineage is where one of our tokens comes from: the reserved claim "lineage".
 // It lets a token be revoked by its role, its subject or an ancestor with no
 // record kept of it.
@@ -9,9 +11,13 @@ type Lineage struct {
 	// Ancestors are the pseudonym of the external token that the chain began
 	// with, if it began with one, and the "jti" of each of our tokens since.
 	Ancestors []string
-	// Via are the references of the roles that minted the ancestors.
-	Via []string
+	// Via are, for each ancestor of ours, the reference of the role that minted it
+	// and the id of the key that signed it.
+	Via []Step
 }
+
+// Step is how one ancestor came to be.
+type Step struct{ Role, KeyID string }
 
 // Claim returns the lineage as the value of the "lineage" claim.
 func (l Lineage) Claim() map[string]any {
@@ -20,7 +26,11 @@ func (l Lineage) Claim() map[string]any {
 		claim["anc"] = l.Ancestors
 	}
 	if len(l.Via) > 0 {
-		claim["via"] = l.Via
+		steps := []string{}
+		for _, s := range l.Via {
+			steps = append(steps, s.Role+" "+s.KeyID)
+		}
+		claim["via"] = steps
 	}
 	return claim
 }
@@ -43,6 +53,13 @@ func ParseLineage(claims Claims) (Lineage, error) {
 	if l.Ancestors, err = inner.Strings("anc"); err != nil {
 		return Lineage{}, err
 	}
-	l.Via, err = inner.Strings("via")
+	steps, err := inner.Strings("via")
+	for _, s := range steps {
+		role, keyID, ok := strings.Cut(s, " ")
+		if !ok {
+			return Lineage{}, claimError("lineage", "has a malformed step")
+		}
+		l.Via = append(l.Via, Step{Role: role, KeyID: keyID})
+	}
 	return l, err
 }

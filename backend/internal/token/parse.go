@@ -17,8 +17,8 @@ import (
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/denial"
 )
 
-// Header is what we read of a JOSE header. Members that name keys (jku, jwk,
-// x5u, x5c) are never read: keys come from the configured issuer alone.
+// Header is what we use of a JOSE header. Members that name keys (jku, jwk, x5u,
+// x5c) are not among it: keys come from the configured issuer alone.
 type Header struct {
 	Algorithm jose.SignatureAlgorithm
 	KeyID     string

@@ -1,0 +1,86 @@
+package keyring_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/keyring"
+)
+
+func TestDue(t *testing.T) {
+	k := newKey().Configure(4*lead, lead, verification)
+	for _, c := range []struct {
+		name string
+		key  *keyring.Key
+		at   time.Duration
+		due  bool
+	}{
+		{"before its time", k, 4*lead - 1, false},
+		{"at its time", k, 4 * lead, true},
+		{"late", k, 40 * lead, true},
+		{"never, if no period is set", newKey(), 40 * lead, false},
+		{"not before the successor may sign", k.Configure(lead, 2*lead, verification), lead, false},
+	} {
+		if got := c.key.Due(start.Add(c.at)); got != c.due {
+			t.Errorf("%s: due is %v", c.name, got)
+		}
+	}
+}
+
+// The most versions that a schedule can put into the JWKS: rotate as often as
+// the period says, and count.
+func TestMostVersions(t *testing.T) {
+	for _, rotation := range []time.Duration{lead, 2 * lead, 3*lead + time.Minute, verification, 10 * verification} {
+		k := newKey().Configure(rotation, lead, verification)
+		most, now := len(k.Versions), start
+		bound := k.MostVersions()
+		for range 40 {
+			now = now.Add(rotation)
+			k = must(k.Rotate(now))
+			most = max(most, len(k.Versions))
+		}
+		if most > bound {
+			t.Errorf("rotation every %s: %d versions, and %d were expected at most", rotation, most, bound)
+		}
+	}
+}
+
+func TestRevoke(t *testing.T) {
+	at := start.Add(lead)
+	k := must(newKey().Rotate(at)) // retired, active, next
+	retired, active, next := k.Versions[0].KeyID, k.Active().KeyID, k.Next().KeyID
+	now := at.Add(time.Minute)
+	for _, c := range []struct {
+		name, kid string
+		gone      string
+		signs     string
+		versions  int
+	}{
+		{"the version that signs, by default", "", active, next, 3},
+		{"the version that signs", active, active, next, 3},
+		{"the successor", next, next, active, 3},
+		{"a retired version", retired, retired, active, 2},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := must(k.Revoke(c.kid, now))
+			jwks := published(r, now)
+			if len(jwks.Key(c.gone)) != 0 || len(jwks.Keys) != c.versions {
+				t.Errorf("published: %v", jwks.Keys)
+			}
+			if r.Active().KeyID != c.signs || r.Active().State(now) != keyring.Active || now.Before(r.Active().Ready) {
+				t.Errorf("%s signs, ready at %s", r.Active().KeyID, r.Active().Ready)
+			}
+			if r.Active().Signer() == nil || r.Next().Signer() == nil || r.Next().State(now) != keyring.Next || !r.Next().Activated.IsZero() {
+				t.Error("there is no successor")
+			}
+			if c.gone == next && !r.Next().Ready.Equal(now.Add(lead)) {
+				t.Errorf("the new successor is ready at %s", r.Next().Ready)
+			}
+		})
+	}
+	if len(k.Versions) != 3 {
+		t.Error("Revoke changed its receiver")
+	}
+	_, err := k.Revoke("none", now)
+	wantRefused(t, err, "kid", `invalid_request: kid: "none" is not a version of key "main"`)
+}
