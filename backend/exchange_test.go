@@ -152,6 +152,20 @@ func TestMisplacedTokenIsNotRepeated(t *testing.T) {
 		`invalid_request: parameters: the name of a parameter is longer than 64 characters`)
 }
 
+// A token from a file or a pipe often ends in a line break: revoking it must not
+// quietly do nothing.
+func TestWhiteSpaceAroundATokenIsNotPartOfIt(t *testing.T) {
+	m := newMount(t)
+	token := m.write("exchange/unleased", map[string]any{"subject_token": m.idp.Sign(t, m.idp.Claims(m.now, nil)) + "\n"}).Data["access_token"].(string)
+	if !m.active(" " + token + "\r\n") {
+		t.Error("not active")
+	}
+	m.write("revoke", map[string]any{"token": token + "\n"})
+	if m.active(token) {
+		t.Error("not revoked")
+	}
+}
+
 // RV-1, RV-2, IN-1, IN-3: what is not an active token of ours gets one answer.
 func TestUnknownTokens(t *testing.T) {
 	m := newMount(t)

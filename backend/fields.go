@@ -1,11 +1,16 @@
 package backend
 
 import (
+	"context"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/hashicorp/vault/sdk/logical"
+
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/denial"
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/exchange"
 )
 
 // set writes a field of a request to its target, if the request has it: updates
@@ -13,6 +18,18 @@ import (
 func set[T any](d *framework.FieldData, name string, target *T) {
 	if v, ok := d.GetOk(name); ok {
 		*target = v.(T) //nolint:forcetypeassert // the schema of the field decides the type
+	}
+}
+
+// strict refuses what is not a field: a misspelt restriction must not be lost.
+func strict(h handler) handler {
+	return func(ctx context.Context, req *logical.Request, d *framework.FieldData, s *exchange.Snapshot) (*logical.Response, error) {
+		for _, name := range slices.Sorted(maps.Keys(req.Data)) {
+			if d.Schema[name] == nil {
+				return nil, denial.Field(name, "is not a field of %s: see vault path-help", req.Path)
+			}
+		}
+		return h(ctx, req, d, s)
 	}
 }
 

@@ -66,7 +66,7 @@ func (b *backend) objectPaths(o object) []*framework.Path {
 
 func (b *backend) objectWrite(o object) *framework.PathOperation {
 	return &framework.PathOperation{
-		Callback: b.with(o.write), Summary: o.writeSummary, Responses: noContent("Written."),
+		Callback: b.with(strict(o.write)), Summary: o.writeSummary, Responses: noContent("Written."),
 		Examples: []framework.RequestExample{{Data: o.example}},
 	}
 }

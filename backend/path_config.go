@@ -42,7 +42,7 @@ func (b *backend) configPaths() []*framework.Path {
 
 func (b *backend) configWriteOperation() *framework.PathOperation {
 	return &framework.PathOperation{
-		Callback: b.with(b.configWrite), Summary: "Write the configuration of the mount; fields left out keep their value.",
+		Callback: b.with(strict(b.configWrite)), Summary: "Write the configuration of the mount; fields left out keep their value.",
 		DisplayAttrs: display("configure", ""), Responses: noContent("Written."),
 		Examples: []framework.RequestExample{{Data: map[string]any{
 			"issuer": "https://vault.example.com/v1/token-exchange", "default_key": "main",
@@ -217,11 +217,11 @@ var configFields = map[string]*framework.FieldSchema{
 	},
 	"allowed_audiences": {
 		Type:        framework.TypeCommaStringSlice,
-		Description: `Guardrail: the audiences that roles of this mount may allow, as patterns in which "*" stands for any text. Without a pattern every exchange is denied.`,
+		Description: `Guardrail: the audiences that roles of this mount may allow, as patterns: "*" stands for any text at the end, and for any text without / ? # @ elsewhere. Without a pattern every exchange is denied.`,
 	},
 	"allowed_scopes": {
 		Type:        framework.TypeCommaStringSlice,
-		Description: `Guardrail: the scopes that roles of this mount may allow, as patterns in which "*" stands for any text. Without a pattern no scope is granted.`,
+		Description: `Guardrail: the scopes that roles of this mount may allow, as patterns: "*" stands for any text at the end, and for any text without / ? # @ elsewhere. Without a pattern no scope is granted.`,
 	},
 	"jwks_max_age": {
 		Type:        framework.TypeDurationSecond,

@@ -67,9 +67,9 @@ func (b *backend) exchange(ctx context.Context, req *logical.Request, d *framewo
 func (b *backend) readRequest(req *logical.Request, d *framework.FieldData) exchange.Request {
 	var r exchange.Request
 	set(d, "role", &r.Role)
-	set(d, "subject_token", (*string)(&r.SubjectToken))
+	r.SubjectToken = secretFor(d, "subject_token")
 	set(d, "subject_token_type", &r.SubjectTokenType)
-	set(d, "actor_token", (*string)(&r.ActorToken))
+	r.ActorToken = secretFor(d, "actor_token")
 	set(d, "actor_token_type", &r.ActorTokenType)
 	set(d, "audience", &r.Audience)
 	set(d, "resource", &r.Resource)
@@ -130,10 +130,10 @@ var exchangeFields = map[string]*framework.FieldSchema{
 		Type:        framework.TypeString,
 		Description: "Type of subject_token, a URI of RFC 8693 §3. Default: access_token for this engine's own tokens, else jwt. access_token means a token of this engine.",
 	},
-	"actor_token": credential("The token of the acting party (RFC 8693 §2.1)."),
+	"actor_token": credential("The token of the acting party (RFC 8693 §2.1). No role allows delegation yet: it is refused."),
 	"actor_token_type": {
 		Type:        framework.TypeString,
-		Description: "Type of actor_token, a URI of RFC 8693 §3. Required with actor_token.",
+		Description: "Type of actor_token, a URI of RFC 8693 §3. Required with actor_token, which no role allows yet.",
 	},
 	"audience": {
 		Type:        framework.TypeCommaStringSlice,
@@ -180,9 +180,10 @@ A role with generate_lease (the default) answers with a lease: revoking it, or
 the caller's Vault token, revokes the token.
 `
 
-// secretFor is a token's credential type, for the tokens that are asked about.
+// secretFor reads a token. White space around it is not part of it: a file or a
+// pipe on the command line often ends in a line break.
 func secretFor(d *framework.FieldData, name string) token.Secret {
 	var s string
 	set(d, name, &s)
-	return token.Secret(s)
+	return token.Secret(strings.TrimSpace(s))
 }

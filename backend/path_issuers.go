@@ -132,7 +132,7 @@ func (b *backend) issuerRefresh(ctx context.Context, _ *logical.Request, d *fram
 		return nil, denial.Field("name", "the issuer %q does not exist", name)
 	}
 	if err := i.Refresh(ctx); err != nil {
-		return nil, denial.New(denial.TemporarilyUnavailable, denial.Configuration, "name", "cannot fetch the keys of the issuer %q: %s", name, err).Because(err)
+		return nil, denial.New(denial.TemporarilyUnavailable, denial.Configuration, "issuer_keys", "cannot fetch the keys of the issuer %q: %s", name, err).Because(err)
 	}
 	return statusResponse(i.Status()), nil
 }
@@ -143,7 +143,7 @@ func statusResponse(s issuer.Status) *logical.Response {
 		lastError = s.Err.Error()
 	}
 	return &logical.Response{Data: map[string]any{
-		"key_ids": s.KeyIDs, "last_fetch": stamp(s.Fetched), "last_attempt": stamp(s.Attempted),
+		"keys_held": len(s.KeyIDs), "key_ids": s.KeyIDs, "last_fetch": stamp(s.Fetched), "last_attempt": stamp(s.Attempted),
 		"last_error": lastError, "next_refresh": stamp(s.Next),
 	}}
 }
@@ -180,7 +180,7 @@ var issuerFields = map[string]*framework.FieldSchema{
 	},
 	"allowed_algorithms": {
 		Type:        framework.TypeCommaStringSlice,
-		Description: "Signature algorithms that the issuer's tokens may use. Default: RS256, ES256.",
+		Description: "Signature algorithms that the issuer's tokens may use, of RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA. Default: RS256, ES256.",
 	},
 	"bound_audiences": {
 		Type:        framework.TypeCommaStringSlice,
@@ -201,6 +201,7 @@ var issuerFields = map[string]*framework.FieldSchema{
 }
 
 var issuerStatusFields = map[string]*framework.FieldSchema{
+	"keys_held":    {Type: framework.TypeInt, Description: "How many keys are held."},
 	"key_ids":      {Type: framework.TypeStringSlice, Description: `The "kid" of each key held; empty text for a PEM key.`},
 	"last_fetch":   {Type: framework.TypeString, Description: "When the keys were fetched last (RFC 3339)."},
 	"last_attempt": {Type: framework.TypeString, Description: "When a fetch was tried last (RFC 3339)."},

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/hashicorp/vault/sdk/logical"
@@ -112,7 +113,7 @@ func (b *backend) keyResponse(k *keyring.Key) *logical.Response {
 	}
 	return &logical.Response{Data: map[string]any{
 		"algorithm": string(k.Algorithm), "rotation_period": seconds(k.RotationPeriod), "publication_lead": seconds(k.PublicationLead),
-		"verification_period": seconds(k.VerificationPeriod), "versions": versions,
+		"verification_period": seconds(k.VerificationPeriod), "needed_until": stamp(k.NeededUntil), "versions": versions,
 	}}
 }
 
@@ -198,7 +199,7 @@ func (b *backend) keyList(_ context.Context, _ *logical.Request, _ *framework.Fi
 var keyFields = map[string]*framework.FieldSchema{
 	"algorithm": {
 		Type:          framework.TypeString,
-		Description:   "Signature algorithm; cannot be changed later. ES256 suits most; RS256 is what every consumer knows. Default: ES256.",
+		Description:   "Signature algorithm; cannot be changed later. ES256 suits most; RS256 is what every consumer knows. One of " + strings.Join(keyring.Algorithms(), ", ") + ". Default: ES256.",
 		AllowedValues: allowedAlgorithms(),
 	},
 	"rotation_period": {
@@ -216,7 +217,8 @@ var keyFields = map[string]*framework.FieldSchema{
 }
 
 var keyResponse = plus(keyFields, map[string]*framework.FieldSchema{
-	"versions": {Type: framework.TypeSlice, Description: "The versions, oldest first: kid, state (retired, active, next) and dates."},
+	"needed_until": {Type: framework.TypeString, Description: "Until when the last token may live of a role that has let go of the key (RFC 3339); empty if none has. The key can be deleted then."},
+	"versions":     {Type: framework.TypeSlice, Description: "The versions, oldest first: kid, state (retired, active, next) and dates."},
 })
 
 func allowedAlgorithms() []any {

@@ -161,7 +161,7 @@ var roleFields = map[string]*framework.FieldSchema{
 	}),
 	"bound_claims": group("Who", &framework.FieldSchema{
 		Type: framework.TypeMap,
-		Description: "Claims that the subject must have, each with a value or a list of values of which it must have one. " +
+		Description: "Claims that the subject must have, each with a value or a list of values of which it must have one. A JSON object: on the command line, give the whole role as JSON on standard input. " +
 			"A name that begins with / is a JSON pointer (RFC 6901). A caller has the claims sub, name, metadata and groups. Types must agree: the text \"true\" is not true.",
 	}),
 	"bound_claims_type": group("Who", &framework.FieldSchema{
@@ -193,7 +193,7 @@ var roleFields = map[string]*framework.FieldSchema{
 	}),
 	"scope_map": group("What", &framework.FieldSchema{
 		Type:        framework.TypeMap,
-		Description: `For subject_scopes "map": a scope of the subject token, and the scopes that it stands for.`,
+		Description: `For subject_scopes "map": a JSON object of a scope of the subject token and the scopes that it stands for.`,
 	}),
 	"key": group("How", &framework.FieldSchema{
 		Type:        framework.TypeString,
@@ -227,6 +227,7 @@ A role says who may exchange a token (issuers, bound_subject, bound_audiences,
 bound_claims), for what (allowed_audiences, allowed_scopes and their defaults),
 and how the answer is made (key, typ, ttl, max_ttl, generate_lease).
 
-Nothing is allowed by default: a role must name its issuers and audiences, and
-bind at least one of subject, audience and claims.
+Nothing is allowed by default: a role must name its audiences and, unless its
+subject is the caller, its issuers, and bind at least one of subject, audience
+and claims.
 `

@@ -80,6 +80,8 @@ func TestRefusedWritesChangeNothing(t *testing.T) {
 		{"role with a malformed list", "roles/orders", map[string]any{"allowed_audiences": `["https://a.example"`}, `invalid_request: allowed_audiences: element "[\"https://a.example\"" has the character '"': printable ASCII other than space, comma, quote and backslash is allowed`},
 		{"role with a malformed scope_map", "roles/orders", map[string]any{"subject_scopes": "map", "scope_map": map[string]any{"a": 1}}, `invalid_request: scope_map: "a" must map to a scope, or to a list of scopes`},
 		{"config with another issuer", "config", map[string]any{"issuer": "https://new.example"}, `invalid_request: issuer: changing it from "https://vault.example/v1/token-exchange" makes consumers refuse new tokens until they know the new URL: set force=true to do it`},
+		{"role with a misspelt restriction", "roles/orders", map[string]any{"bound_cliams": map[string]any{"a": "b"}}, `invalid_request: bound_cliams: is not a field of roles/orders: see vault path-help`},
+		{"config with a field that is not one", "config", map[string]any{"issuers": "x"}, `invalid_request: issuers: is not a field of config: see vault path-help`},
 		{"key with a short lead, before it is generated", "keys/new", map[string]any{"algorithm": "RS512", "publication_lead": "1s"}, `invalid_request: publication_lead: 1s must be more than jwks_max_age of config, which is 10m0s`},
 		{"key with another algorithm", "keys/main", map[string]any{"algorithm": "RS256"}, `invalid_request: algorithm: cannot be changed: the key "main" is for ES256; make another key`},
 		{"issuer with two sources", "issuers/idp", map[string]any{"jwks_url": "https://idp.example/keys"}, `invalid_request: jwks: exactly one of oidc_discovery_url, jwks_url, jwks, jwt_validation_pubkeys must be set: got ["jwks_url", "jwks"]`},
@@ -136,7 +138,7 @@ func TestRotation(t *testing.T) {
 	m := newMount(t)
 	token := m.exchange("unleased").Data["access_token"]
 	m.wantRefused(logical.UpdateOperation, "keys/main/rotate", nil,
-		`invalid_request: name: the successor of key "main" may sign from 2027-01-15T09:00:00Z on: consumers that cache the JWKS may not know it before then`)
+		`invalid_request: publication_lead: the successor of key "main" may sign from 2027-01-15T09:00:00Z on: consumers that cache the JWKS may not know it before then`)
 	m.wantRefused(logical.UpdateOperation, "keys/none/rotate", nil, `invalid_request: name: the key "none" does not exist`)
 	before := jwksKeyIDs(m)
 	m.now = m.now.Add(time.Hour)

@@ -66,7 +66,7 @@ func TestFieldOfTheConfigurationIsWrittenAlone(t *testing.T) {
 func TestFieldOfAKeyIsWrittenAlone(t *testing.T) {
 	t.Parallel()
 	m := newMount(t)
-	wantPartial(t, m, "keys/main", []string{"versions"}, []update{
+	wantPartial(t, m, "keys/main", []string{"versions", "needed_until"}, []update{
 		{data{"algorithm": "ES256"}, nil},
 		{data{"publication_lead": "12h"}, data{"publication_lead": 12 * 3600}},
 		{data{"rotation_period": "14h"}, data{"rotation_period": 14 * 3600}},

@@ -132,6 +132,9 @@ func (s *Snapshot) checkRoleKeys(keyField, ttlField string) error {
 // not know yet.
 func (s *Snapshot) checkKeyName(field, name string, now time.Time) error {
 	key := s.Keys[name]
+	if key == nil && len(s.Keys) == 0 {
+		return denial.Field(field, "key %q does not exist: create it with keys/%s", name, name)
+	}
 	if key == nil {
 		return denial.Field(field, "key %q does not exist: create it with keys/%s, or use one of %s",
 			name, name, token.List(slices.Sorted(maps.Keys(s.Keys))))

@@ -75,7 +75,7 @@ func (s *Snapshot) findRole(name string) (*policy.Role, error) {
 // verifyActor refuses every actor: no role allows delegation.
 func verifyActor(role *policy.Role, req Request) error {
 	if req.ActorToken != "" {
-		return denial.New(denial.InvalidRequest, denial.Actor, "actor_token", "the role %q does not allow delegation: leave it out", role.Name)
+		return denial.New(denial.InvalidRequest, denial.Actor, "actor_token", "delegation is not supported yet, by the role %q or any other: leave it out", role.Name)
 	}
 	return nil
 }

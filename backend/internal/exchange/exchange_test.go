@@ -85,7 +85,7 @@ func TestExchangeRefuses(t *testing.T) {
 		},
 		{
 			"an actor, since no role allows delegation", func(_ *world, r *exchange.Request) { r.ActorToken, r.ActorTokenType = "x", exchange.TypeJWT },
-			denial.Actor, "actor_token", `invalid_request: actor: the role "orders" does not allow delegation: leave it out`,
+			denial.Actor, "actor_token", `invalid_request: actor: delegation is not supported yet, by the role "orders" or any other: leave it out`,
 		},
 		{
 			"TX-5 another issuer's token declared as ours", func(_ *world, r *exchange.Request) { r.SubjectTokenType = exchange.TypeAccessToken },

@@ -3,6 +3,7 @@
 package issuer
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -195,7 +196,7 @@ func parsePrefixes(cidrs []string) ([]netip.Prefix, error) {
 	for _, cidr := range cidrs {
 		p, err := netip.ParsePrefix(cidr)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("%q is not a CIDR such as 10.0.0.0/8", cidr)
 		}
 		out = append(out, p.Masked())
 	}

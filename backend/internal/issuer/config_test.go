@@ -152,7 +152,7 @@ func TestValidateRefuses(t *testing.T) {
 		{"a negative max_token_age", func(c *issuer.Config) { c.MaxTokenAge = -time.Second }, "max_token_age", `must not be negative`},
 		{
 			"allowed_addresses an address", func(c *issuer.Config) { c.AllowedAddresses = []string{"10.0.0.1"} },
-			"allowed_addresses", `netip.ParsePrefix("10.0.0.1"): no '/'`,
+			"allowed_addresses", `"10.0.0.1" is not a CIDR such as 10.0.0.0/8`,
 		},
 		{"ca_pem no PEM", func(c *issuer.Config) { c.CAPEM = "certificate" }, "ca_pem", `has no certificate in PEM form`},
 		{"prefix entity:", func(c *issuer.Config) { c.SubjectPrefix = "entity:" }, "subject_prefix", reserved("entity:", "entity:")},

@@ -19,12 +19,12 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
 
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/denial"
-	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/token"
 )
 
 // Key is a named signing key with all its versions.
@@ -167,7 +167,7 @@ const (
 // a successor.
 func Generate(k Key, now, ready time.Time) (*Key, error) {
 	if _, ok := generators[k.Algorithm]; !ok {
-		return nil, denial.Field("algorithm", "%q is not supported: use one of %s", k.Algorithm, token.List(Algorithms()))
+		return nil, denial.Field("algorithm", "%q is not supported: use one of %s", k.Algorithm, strings.Join(Algorithms(), ", "))
 	}
 	first, err := k.newVersion(now)
 	if err != nil {
@@ -212,7 +212,7 @@ func (k *Key) Next() *Version { return &k.Versions[len(k.Versions)-1] }
 // than the publication lead: consumers may not know it yet.
 func (k *Key) Rotate(now time.Time) (*Key, error) {
 	if next := k.Next(); now.Before(next.Ready) {
-		return nil, denial.Field("name", "the successor of key %q may sign from %s on: "+
+		return nil, denial.Field("publication_lead", "the successor of key %q may sign from %s on: "+
 			"consumers that cache the JWKS may not know it before then", k.Name, next.Ready.UTC().Format(time.RFC3339))
 	}
 	successor, err := k.newVersion(now)
