@@ -19,8 +19,12 @@ import (
 
 const tutorial = "## Five-minute tutorial"
 
-// TestTutorialOfTheREADMERuns runs its commands as a reader types them, one
-// after the other in one shell, in the playground of `make dev`.
+// howTos are the pages whose commands go on where the tutorial ends.
+var howTos = []string{"docs/how-to/bind-a-role.md"}
+
+// TestTutorialOfTheREADMERuns runs its commands as a reader types them, and then
+// those of the how-to pages, one after the other in one shell, in the playground
+// of `make dev`.
 func TestTutorialOfTheREADMERuns(t *testing.T) {
 	t.Parallel()
 	root, err := filepath.Abs("../..")
@@ -34,6 +38,18 @@ func TestTutorialOfTheREADMERuns(t *testing.T) {
 	commands, err := tutorialCommands(string(readme))
 	if err != nil {
 		t.Fatal(err)
+	}
+
+	for _, page := range howTos {
+		text, err := os.ReadFile(filepath.Join(root, page))
+		if err != nil {
+			t.Fatal(err)
+		}
+		blocks := shellBlocks(string(text))
+		if blocks == "" {
+			t.Fatalf("%s has no block of sh", page)
+		}
+		commands += blocks
 	}
 
 	bin := t.TempDir() // has `vault`, whatever the binary is called
@@ -67,9 +83,21 @@ func tutorialCommands(readme string) (string, error) {
 	if !found {
 		return "", fmt.Errorf("README.md has no section %q", tutorial)
 	}
-	var commands []string
+	if end := strings.Index(section, "\n## "); end >= 0 {
+		section = section[:end]
+	}
+	commands := shellBlocks(section)
+	if commands == "" {
+		return "", fmt.Errorf("the section %q has no block of sh", tutorial)
+	}
+	return commands, nil
+}
+
+// shellBlocks returns the blocks that are marked as sh.
+func shellBlocks(text string) string {
+	var commands strings.Builder
 	block := ""
-	for line := range strings.Lines(section) {
+	for line := range strings.Lines(text) {
 		switch {
 		case strings.HasPrefix(line, "```") && block == "":
 			block = strings.TrimSpace(line)
@@ -78,20 +106,12 @@ func tutorialCommands(readme string) (string, error) {
 		case block == "```sh" && strings.HasPrefix(line, "! "):
 			// bash does not end at a command that should have failed and did not
 			refused := strings.TrimSpace(strings.TrimPrefix(line, "! "))
-			commands = append(commands, "if "+refused+"; then echo 'not refused' >&2; exit 1; fi\n")
+			commands.WriteString("if " + refused + "; then echo 'not refused' >&2; exit 1; fi\n")
 		case block == "```sh":
-			commands = append(commands, line)
-		case block == "" && strings.HasPrefix(line, "## "):
-			section = "" // the next one
-		}
-		if section == "" {
-			break
+			commands.WriteString(line)
 		}
 	}
-	if len(commands) == 0 {
-		return "", fmt.Errorf("the section %q has no block of sh", tutorial)
-	}
-	return strings.Join(commands, ""), nil
+	return commands.String()
 }
 
 var (
