@@ -386,6 +386,30 @@ func TestRequestWaitsForTheFirstFetch(t *testing.T) {
 	}
 }
 
+// Aging keys serve when the issuer does not answer in time: the request does not
+// wait for the end of the fetch.
+func TestAgingKeysServeWhileTheIssuerIsSlow(t *testing.T) {
+	key := newKey("k1")
+	p := newIDP(t, key)
+	r := newRemote(t, p, nil)
+	r.mustVerify(t, key)
+	<-r.fetched
+	r.advance(issuer.RefreshAfter)
+	arrived, release := hold(p)
+	defer release()
+	r.mustVerify(t, key)
+	<-arrived
+	select {
+	case err := <-r.fetched:
+		t.Errorf("the request waited until the fetch ended: %v", err)
+	default:
+	}
+	release()
+	if err := <-r.fetched; err != nil {
+		t.Error(err)
+	}
+}
+
 // The same for a key that is new since the last fetch: the token is not wrong.
 func TestRequestsWaitForARotatedKey(t *testing.T) {
 	before, after := newKey("k1"), newKey("k2")
