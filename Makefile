@@ -1,7 +1,7 @@
 # Each target is one command; what takes more is a script in scripts/.
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo dev test lint fmt test-unit test-e2e fuzz clean
+.PHONY: help build demo dev test lint fmt test-unit test-e2e fuzz bench clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -31,6 +31,9 @@ test-e2e: ## tests against a real Vault and a real identity provider
 
 fuzz: ## fuzz each target for FUZZTIME (30s)
 	scripts/fuzz.sh
+
+bench: ## compare the engine's speed with its neighbours' on a real Vault
+	@scripts/bench.sh
 
 clean: ## remove what was built here; the Vault build stays in the user's cache
 	rm -rf bin scripts/idp/node_modules

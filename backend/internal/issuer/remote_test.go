@@ -393,7 +393,9 @@ func TestAgingKeysServeWhileTheIssuerIsSlow(t *testing.T) {
 	p := newIDP(t, key)
 	r := newRemote(t, p, nil)
 	r.mustVerify(t, key)
-	<-r.fetched
+	if err := <-r.fetched; err != nil {
+		t.Fatal(err)
+	}
 	r.advance(issuer.RefreshAfter)
 	arrived, release := hold(p)
 	defer release()
