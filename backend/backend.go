@@ -21,8 +21,9 @@ import (
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/revocation"
 )
 
-// Version is the version of the plugin as Vault's catalog knows it.
-const Version = "v0.1.0"
+// Version is the version of the plugin as Vault's catalog knows it. It is a
+// variable, so that a test can build the next one: go build -ldflags "-X …".
+var Version = "v0.1.0"
 
 const help = `
 The token-exchange secrets engine is an OAuth 2.0 token exchange authorization
