@@ -127,11 +127,15 @@ func (b *backend) newIssuer(c *issuer.Config) (*issuer.Issuer, error) {
 	return made, nil
 }
 
-// noteFetch records a fetch of an issuer's keys.
-func (b *backend) noteFetch(name string, err error) {
-	b.metrics.fetched(name, err)
-	if err != nil {
-		b.Logger().Warn("cannot fetch the keys of an issuer", "issuer", name, "error", err)
+// noteFetch records a fetch of an issuer's keys. An outage is logged when it
+// begins and when it ends; how the last fetch went, the issuer's status tells.
+func (b *backend) noteFetch(name string, f issuer.Fetch) {
+	b.metrics.fetched(name, f.Err)
+	switch {
+	case f.Turned && f.Err != nil:
+		b.Logger().Warn("cannot fetch the keys of an issuer", "issuer", name, "error", f.Err)
+	case f.Turned:
+		b.Logger().Info("the keys of an issuer can be fetched again", "issuer", name)
 	}
 }
 

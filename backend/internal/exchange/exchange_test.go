@@ -2,9 +2,12 @@ package exchange_test
 
 import (
 	"context"
+	"crypto/elliptic"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"maps"
+	"math/big"
 	"slices"
 	"strings"
 	"testing"
@@ -619,6 +622,45 @@ func TestLineagePseudonyms(t *testing.T) {
 }
 
 // AT-4: ids are unique.
+// JW-21: there are two ECDSA signatures of the same payload that verify, so the
+// bytes of a token do not identify it. What was exchanged from either has the
+// same root, and is revoked together.
+func TestRootIsNotTheBytesOfTheToken(t *testing.T) {
+	w := newWorld(t)
+	rootOf := func(subject token.Secret) string {
+		t.Helper()
+		req := w.request()
+		req.SubjectToken = subject
+		lineage, err := token.ParseLineage(w.claimsOf(w.mustExchange(req)))
+		w.must(err)
+		return lineage.Ancestors[0]
+	}
+	subject := w.subject(map[string]any{"jti": nil})
+	other := otherSignature(t, subject)
+	if subject == other {
+		t.Fatal("the signatures are the same")
+	}
+	if a, b := rootOf(subject), rootOf(other); a != b {
+		t.Errorf("two roots: %s and %s", a, b)
+	}
+	if a, b := rootOf(subject), rootOf(w.subject(map[string]any{"jti": nil, "more": 1})); a == b {
+		t.Errorf("two tokens have the root %s", a)
+	}
+}
+
+// otherSignature replaces the s of an ES256 signature (r, s) by n-s.
+func otherSignature(t *testing.T, signed token.Secret) token.Secret {
+	t.Helper()
+	at := strings.LastIndexByte(signed.Reveal(), '.') + 1
+	signature, err := base64.RawURLEncoding.DecodeString(signed.Reveal()[at:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := new(big.Int).SetBytes(signature[32:])
+	s.Sub(elliptic.P256().Params().N, s).FillBytes(signature[32:])
+	return signed[:at] + token.Secret(base64.RawURLEncoding.EncodeToString(signature))
+}
+
 func TestTokenIDsAreUnique(t *testing.T) {
 	w := newWorld(t)
 	req := w.request()

@@ -2,11 +2,11 @@ package exchange_test
 
 import (
 	"context"
-	"errors"
 	"testing"
 	"time"
 
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/denial"
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/denialtest"
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/exchange"
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/issuer"
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/issuertest"
@@ -139,14 +139,8 @@ func (w *world) alive(a *exchange.Answer) error {
 // wantDenied checks a refusal: its text, and the stage and rule that decided.
 func wantDenied(t testing.TB, err error, stage denial.Stage, rule, text string) {
 	t.Helper()
-	var refusal *denial.Error
-	switch {
-	case !errors.As(err, &refusal):
-		t.Fatalf("got error %v, want a denial", err)
-	case refusal.Stage != stage || refusal.Rule != rule:
-		t.Errorf("decided by %s/%s, want %s/%s", refusal.Stage, refusal.Rule, stage, rule)
-	}
-	if err.Error() != text {
-		t.Errorf("got  %s\nwant %s", err, text)
+	denialtest.Want(t, err, rule, text)
+	if got := denial.From(err).Stage; got != stage {
+		t.Errorf("decided at stage %q, want %q", got, stage)
 	}
 }

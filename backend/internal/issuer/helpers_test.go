@@ -20,6 +20,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/denial"
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/denialtest"
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/issuer"
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/token"
 )
@@ -132,16 +133,7 @@ func verifyInline(i *issuer.Issuer, u *token.Unverified) error {
 // wantDenied checks a refusal: its code, the rule that decided, and its text.
 func wantDenied(t testing.TB, err error, code denial.Code, rule, text string) {
 	t.Helper()
-	var refusal *denial.Error
-	if !errors.As(err, &refusal) {
-		t.Fatalf("got error %v, want a denial", err)
-	}
-	if refusal.Code != code || refusal.Rule != rule {
-		t.Errorf("got code %s by %q, want %s by %q", refusal.Code, refusal.Rule, code, rule)
-	}
-	if want := string(code) + ": " + text; err.Error() != want {
-		t.Errorf("got  %s\nwant %s", err, want)
-	}
+	denialtest.Want(t, err, rule, string(code)+": "+text)
 }
 
 const noFittingKey = `subject: the issuer "idp" has no key that fits the header "alg" and "kid"`
@@ -217,7 +209,7 @@ func unavailable(w http.ResponseWriter, _ *http.Request) {
 type remote struct {
 	*issuer.Issuer
 	*clock
-	fetched chan error // what OnFetch was told
+	fetched chan issuer.Fetch // what OnFetch was told
 }
 
 func newRemote(t testing.TB, p *idp, edit func(*issuer.Config)) *remote {
@@ -231,14 +223,14 @@ func newRemote(t testing.TB, p *idp, edit func(*issuer.Config)) *remote {
 	if err := c.Validate(); err != nil {
 		t.Fatal(err)
 	}
-	r := &remote{clock: newClock(), fetched: make(chan error, 100)}
+	r := &remote{clock: newClock(), fetched: make(chan issuer.Fetch, 100)}
 	made, err := issuer.New(c, issuer.Options{
 		Now: r.Now,
-		OnFetch: func(name string, err error) {
+		OnFetch: func(name string, f issuer.Fetch) {
 			if name != "idp" {
 				t.Errorf("OnFetch was told of the issuer %q", name)
 			}
-			r.fetched <- err
+			r.fetched <- f
 		},
 	})
 	if err != nil {

@@ -20,8 +20,15 @@ type Issuer struct {
 // Options are what an issuer needs from outside.
 type Options struct {
 	Now func() time.Time
-	// OnFetch is told of every fetch of the issuer's keys, with its error.
-	OnFetch func(name string, err error)
+	// OnFetch is told of every fetch of the issuer's keys.
+	OnFetch func(name string, f Fetch)
+}
+
+// Fetch is how one fetch of an issuer's keys ended.
+type Fetch struct {
+	Err error
+	// Turned tells that the one before ended otherwise: an outage begins or ends.
+	Turned bool
 }
 
 // New makes an issuer from a valid configuration. It makes no request.
@@ -32,7 +39,7 @@ func New(c *Config, o Options) (*Issuer, error) {
 		i.inline, err = c.inlineKeys()
 		return i, err
 	}
-	i.remote = &remote{now: o.Now, onFetch: func(err error) { o.OnFetch(c.Name, err) }}
+	i.remote = &remote{now: o.Now, onFetch: func(f Fetch) { o.OnFetch(c.Name, f) }}
 	i.remote.fetcher, err = newFetcher(c)
 	return i, err
 }

@@ -36,7 +36,7 @@ type Status struct {
 type remote struct {
 	fetcher *fetcher
 	now     func() time.Time
-	onFetch func(error)
+	onFetch func(Fetch)
 	flight  singleflight.Group
 
 	mu        sync.Mutex
@@ -134,12 +134,13 @@ func (r *remote) fetch(ctx context.Context) error {
 	set, err := r.fetcher.fetch(ctx)
 
 	r.mu.Lock()
+	turned := (r.err == nil) != (err == nil)
 	r.err, r.fetching = err, false
 	if err == nil {
 		r.set, r.fetched = set, r.now()
 	}
 	r.mu.Unlock()
-	r.onFetch(err)
+	r.onFetch(Fetch{Err: err, Turned: turned})
 	return err
 }
 

@@ -275,17 +275,17 @@ func TestOutage(t *testing.T) {
 	p := newIDP(t, key)
 	r := newRemote(t, p, nil)
 	r.mustVerify(t, key)
-	if err := <-r.fetched; err != nil {
-		t.Fatal(err)
+	if f := <-r.fetched; f != (issuer.Fetch{}) {
+		t.Fatalf("the first fetch ended with %+v", f)
 	}
 	fetched := r.Now()
 	cause := fmt.Sprintf("JWKS: %s/keys answered status 503", p.URL)
 	p.handle(keysPath, unavailable)
-	for _, age := range []time.Duration{issuer.RefreshAfter, time.Hour, issuer.MaxStale - time.Nanosecond} {
+	for i, age := range []time.Duration{issuer.RefreshAfter, time.Hour, issuer.MaxStale - time.Nanosecond} {
 		r.advance(fetched.Add(age).Sub(r.Now()))
 		r.mustVerify(t, key)
-		if err := <-r.fetched; err == nil || err.Error() != cause {
-			t.Fatalf("at age %s: the refresh ended with %v", age, err)
+		if f := <-r.fetched; f.Err == nil || f.Err.Error() != cause || f.Turned != (i == 0) {
+			t.Fatalf("at age %s: the refresh ended with %+v", age, f)
 		}
 	}
 	if s := r.Status(); len(s.KeyIDs) != 1 || !s.Fetched.Equal(fetched) || s.Err == nil {
@@ -297,10 +297,16 @@ func TestOutage(t *testing.T) {
 	r.advance(issuer.MinInterval)
 	wantOutage(t, r.verify(key), cause)
 	p.wantFetches(t, 5)
+	if f := <-r.fetched; f.Turned {
+		t.Errorf("in an outage the fetch ended with %+v", f)
+	}
 
 	p.handle(keysPath, nil)
 	r.advance(issuer.MinInterval)
 	r.mustVerify(t, key)
+	if f := <-r.fetched; f != (issuer.Fetch{Turned: true}) {
+		t.Errorf("the end of the outage was told as %+v", f)
+	}
 }
 
 func TestDownAtFirst(t *testing.T) {
@@ -393,7 +399,7 @@ func TestAgingKeysServeWhileTheIssuerIsSlow(t *testing.T) {
 	p := newIDP(t, key)
 	r := newRemote(t, p, nil)
 	r.mustVerify(t, key)
-	if err := <-r.fetched; err != nil {
+	if err := (<-r.fetched).Err; err != nil {
 		t.Fatal(err)
 	}
 	r.advance(issuer.RefreshAfter)
@@ -402,12 +408,12 @@ func TestAgingKeysServeWhileTheIssuerIsSlow(t *testing.T) {
 	r.mustVerify(t, key)
 	<-arrived
 	select {
-	case err := <-r.fetched:
-		t.Errorf("the request waited until the fetch ended: %v", err)
+	case f := <-r.fetched:
+		t.Errorf("the request waited until the fetch ended: %+v", f)
 	default:
 	}
 	release()
-	if err := <-r.fetched; err != nil {
+	if err := (<-r.fetched).Err; err != nil {
 		t.Error(err)
 	}
 }
@@ -454,7 +460,7 @@ func TestFetchOutlivesItsRequest(t *testing.T) {
 	cancel()
 	wantOutage(t, <-result, "context canceled")
 	release()
-	if err := <-r.fetched; err != nil {
+	if err := (<-r.fetched).Err; err != nil {
 		t.Fatal(err)
 	}
 	r.mustVerify(t, key)

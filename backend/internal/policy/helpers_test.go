@@ -3,10 +3,10 @@ package policy_test
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"testing"
 
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/denial"
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/denialtest"
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/policy"
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/token"
 )
@@ -37,14 +37,5 @@ func claims(text string) token.Claims {
 // wantDenied checks a refusal: its code, the rule that decided, and its text.
 func wantDenied(t testing.TB, err error, code denial.Code, rule, text string) {
 	t.Helper()
-	var refusal *denial.Error
-	if !errors.As(err, &refusal) {
-		t.Fatalf("got error %v, want a denial", err)
-	}
-	if refusal.Code != code || refusal.Rule != rule {
-		t.Errorf("got code %s by %q, want %s by %q", refusal.Code, refusal.Rule, code, rule)
-	}
-	if want := string(code) + ": " + text; err.Error() != want {
-		t.Errorf("got  %s\nwant %s", err, want)
-	}
+	denialtest.Want(t, err, rule, string(code)+": "+text)
 }

@@ -81,6 +81,11 @@ var hostileForms = []hostile{
 		"form", `invalid_request: subject: the token is encrypted (JWE): only signed JWTs are accepted`,
 	},
 	{
+		"JW-11 a key derived from a password, with a count that takes hours",
+		b64(`{"alg":"PBES2-HS256+A128KW","enc":"A128GCM","p2c":2147483648,"p2s":"c2FsdA"}`) + ".YQ.YQ.YQ.YQ",
+		"form", `invalid_request: subject: the token is encrypted (JWE): only signed JWTs are accepted`,
+	},
+	{
 		"JW-17 one byte too long", good + strings.Repeat("a", token.MaxBytes+1-len(good)),
 		"size", `invalid_request: subject: the token is 16385 bytes long: the limit is 16384`,
 	},
