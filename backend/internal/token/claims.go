@@ -116,3 +116,43 @@ func (c Claims) Date(name string) (time.Time, error) {
 func claimError(name, format string, args ...any) *denial.Error {
 	return denial.New(denial.InvalidRequest, denial.Subject, name, "%q claim "+format, append([]any{name}, args...)...)
 }
+
+// LookUp finds a claim by its name or, if the name begins with a slash, by JSON
+// pointer (RFC 6901).
+func (c Claims) LookUp(name string) (any, bool) {
+	var at any = map[string]any(c)
+	for _, part := range SplitPointer(name) {
+		switch node := at.(type) {
+		case map[string]any:
+			next, ok := node[part]
+			if !ok {
+				return nil, false
+			}
+			at = next
+		case []any:
+			i, err := strconv.Atoi(part)
+			if err != nil || i < 0 || i >= len(node) || strconv.Itoa(i) != part {
+				return nil, false
+			}
+			at = node[i]
+		default:
+			return nil, false
+		}
+	}
+	return at, true
+}
+
+var unescapePointer = strings.NewReplacer("~1", "/", "~0", "~")
+
+// SplitPointer returns the names on the way to a claim: of a JSON pointer its
+// parts, of any other name the name itself.
+func SplitPointer(name string) []string {
+	if !strings.HasPrefix(name, "/") {
+		return []string{name}
+	}
+	parts := strings.Split(name[1:], "/")
+	for i := range parts {
+		parts[i] = unescapePointer.Replace(parts[i])
+	}
+	return parts
+}

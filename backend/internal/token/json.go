@@ -41,6 +41,21 @@ func decodeObject(data []byte) (map[string]any, error) {
 	return object, nil
 }
 
+// DecodeClaims reads claims that come without a token, within its limits.
+func DecodeClaims(data []byte) (Claims, error) {
+	if len(data) > MaxBytes {
+		return nil, fmt.Errorf("%d bytes are more than the limit of %d", len(data), MaxBytes)
+	}
+	return decodeObject(data)
+}
+
+// DecodeValue reads the value of one claim as it will be read from a token.
+func DecodeValue(data []byte) (any, error) {
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.UseNumber()
+	return decodeValue(dec, 1)
+}
+
 func decodeValue(dec *json.Decoder, depth int) (any, error) {
 	t, err := dec.Token()
 	if err != nil {

@@ -11,7 +11,10 @@ type Lineage struct {
 	// Ancestors are the pseudonym of the external token that the chain began
 	// with, if it began with one, and the "jti" of each of our tokens since.
 	Ancestors []string
-	// Via are, for each ancestor of ours, the reference of the role that minted it
+	// Actors are the same for the tokens by which others came to act for the
+	// subject.
+	Actors []string
+	// Via are, for each ancestor and each actor's token of ours, the reference of the role that minted it
 	// and the id of the key that signed it.
 	Via []Step
 }
@@ -24,6 +27,9 @@ func (l Lineage) Claim() map[string]any {
 	claim := map[string]any{"role": l.Role, "src": l.Source}
 	if len(l.Ancestors) > 0 {
 		claim["anc"] = l.Ancestors
+	}
+	if len(l.Actors) > 0 {
+		claim["actors"] = l.Actors
 	}
 	if len(l.Via) > 0 {
 		steps := []string{}
@@ -51,6 +57,9 @@ func ParseLineage(claims Claims) (Lineage, error) {
 		return Lineage{}, err
 	}
 	if l.Ancestors, err = inner.Strings("anc"); err != nil {
+		return Lineage{}, err
+	}
+	if l.Actors, err = inner.Strings("actors"); err != nil {
 		return Lineage{}, err
 	}
 	steps, err := inner.Strings("via")

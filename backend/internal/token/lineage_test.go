@@ -12,6 +12,7 @@ func TestLineageRoundTrip(t *testing.T) {
 	for name, want := range map[string]token.Lineage{
 		"no ancestors": {Role: "r1", Source: "s1"},
 		"ancestors":    {Role: "r1", Source: "s1", Ancestors: []string{"root", "jti-1", "jti-2"}},
+		"actors":       {Role: "r1", Source: "s1", Actors: []string{"ext:a", "jti-3"}, Via: []token.Step{{Role: "r2:id", KeyID: "k"}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			payload := must(json.Marshal(map[string]any{"lineage": want.Claim()}))
@@ -35,6 +36,7 @@ func TestParseLineageRefuses(t *testing.T) {
 		{"no source", `{"role":"r"}`, "src", `invalid_request: subject: "src" claim is missing or empty`},
 		{"role a number", `{"role":1,"src":"s"}`, "role", `invalid_request: subject: "role" claim must be a string`},
 		{"ancestors hold a number", `{"role":"r","src":"s","anc":[1]}`, "anc", `invalid_request: subject: "anc" claim must hold strings only`},
+		{"actors hold a number", `{"role":"r","src":"s","actors":[1]}`, "actors", `invalid_request: subject: "actors" claim must hold strings only`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, claims := verified(t, goodHeader, `{"lineage":`+c.claim+`}`)

@@ -1,0 +1,103 @@
+package expression
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"cel.dev/cel-go/common/ast"
+
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/token"
+)
+
+// mentions is what an expression looks at, as far as its text tells.
+type mentions struct {
+	variables map[string]bool
+	claims    []string // of the subject
+	// What a sum begins with.
+	text, claim string
+}
+
+func mentionsOf(root ast.Expr) mentions {
+	found := mentions{variables: map[string]bool{}}
+	claims := map[string]bool{}
+	ast.PreOrderVisit(root, ast.NewExprVisitor(func(e ast.Expr) {
+		if e.Kind() == ast.IdentKind {
+			found.variables[e.AsIdent()] = true
+		}
+		if path := pathOf(e); len(path) > 1 && path[0] == "subject" {
+			claims[claimName(path[1:])] = true
+		}
+	}))
+	found.text, found.claim = beginning(root)
+	found.claims = slices.Sorted(maps.Keys(claims))
+	return found
+}
+
+// claimName is how bound_claims names a claim.
+func claimName(path []string) string {
+	if len(path) == 1 {
+		return path[0]
+	}
+	escape := strings.NewReplacer("~", "~0", "/", "~1")
+	var pointer strings.Builder
+	for _, part := range path {
+		pointer.WriteString("/" + escape.Replace(part))
+	}
+	return pointer.String()
+}
+
+// pathOf follows selections and look-ups with a literal back to a variable.
+func pathOf(e ast.Expr) []string {
+	switch e.Kind() {
+	case ast.IdentKind:
+		return []string{e.AsIdent()}
+	case ast.SelectKind:
+		s := e.AsSelect()
+		return extend(pathOf(s.Operand()), s.FieldName())
+	case ast.CallKind:
+		return pathOfCall(e.AsCall())
+	}
+	return nil
+}
+
+func pathOfCall(call ast.CallExpr) []string {
+	switch call.FunctionName() {
+	case "_[_]":
+		if name, ok := literal(call.Args()[1]); ok {
+			return extend(pathOf(call.Args()[0]), name)
+		}
+	case "claim", "hasClaim":
+		if name, ok := literal(call.Args()[0]); ok {
+			return extend(pathOf(call.Target()), token.SplitPointer(name)...)
+		}
+	}
+	return nil
+}
+
+func extend(path []string, names ...string) []string {
+	if path == nil {
+		return nil
+	}
+	return append(path, names...)
+}
+
+// Beginning returns the text with which the result begins if the expression is a
+// sum that begins with a literal, or the claim of the subject with which it does.
+func (e *Expression) Beginning() (text, claim string) {
+	if e == nil {
+		return "", ""
+	}
+	return e.mentions.text, e.mentions.claim
+}
+
+func beginning(e ast.Expr) (text, claim string) {
+	for e.Kind() == ast.CallKind && e.AsCall().FunctionName() == "_+_" {
+		e = e.AsCall().Args()[0]
+	}
+	text, _ = literal(e)
+	if path := pathOf(e); len(path) == 2 && path[0] == "subject" {
+		claim = path[1]
+	}
+	return text, claim
+}
