@@ -77,11 +77,11 @@ func New(ctx context.Context, conf *logical.BackendConfig, o Options) (logical.B
 		RunningVersion: Version,
 		PathsSpecial: &logical.Paths{
 			Unauthenticated: []string{".well-known/keys", ".well-known/openid-configuration"},
-			SealWrapStorage: []string{keyPrefix, secretPath},
+			SealWrapStorage: []string{keyPrefix, secretPath, issuerPrefix},
 		},
 		Paths: slices.Concat(
 			b.configPaths(), b.issuerPaths(), b.keyPaths(), b.rolePaths(),
-			b.exchangePaths(), b.tokenPaths(), b.wellKnownPaths(), b.metricsPaths(),
+			b.exchangePaths(), b.explainPaths(), b.tokenPaths(), b.wellKnownPaths(), b.metricsPaths(),
 		),
 		Secrets:        []*framework.Secret{b.leasedToken()},
 		InitializeFunc: b.initialize,

@@ -1,13 +1,10 @@
 package backend
 
-import (
-	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/exchange"
-	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/token"
-)
+import "github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/exchange"
 
-// caller asks Vault for the entity that makes a request: its name, metadata and
-// groups as they are now. Only roles that use it get here, and nothing is
-// cached: leaving a group must take effect at once.
+// caller asks Vault for the entity that makes a request: its name, metadata,
+// groups and logins as they are now. Only roles that use it get here, and nothing
+// is cached: leaving a group must take effect at once.
 func (b *backend) caller(entityID string) (*exchange.Caller, error) {
 	if entityID == "" {
 		return nil, nil
@@ -23,15 +20,12 @@ func (b *backend) caller(entityID string) (*exchange.Caller, error) {
 	if err != nil {
 		return nil, err
 	}
-	metadata := map[string]any{}
-	for name, value := range entity.Metadata {
-		metadata[name] = value
-	}
-	names := []any{}
+	c := &exchange.Caller{ID: entity.ID, Name: entity.Name, Metadata: entity.Metadata}
 	for _, group := range groups {
-		names = append(names, group.Name)
+		c.Groups = append(c.Groups, group.Name)
 	}
-	return &exchange.Caller{EntityID: entity.ID, Claims: token.Claims{
-		"sub": entity.ID, "name": entity.Name, "metadata": metadata, "groups": names,
-	}}, nil
+	for _, a := range entity.Aliases {
+		c.Aliases = append(c.Aliases, exchange.Alias{Name: a.Name, MountType: a.MountType, MountAccessor: a.MountAccessor, Metadata: a.Metadata})
+	}
+	return c, nil
 }

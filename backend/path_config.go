@@ -82,6 +82,7 @@ func readConfig(d *framework.FieldData, c *exchange.Config) {
 	set(d, "issuer", &c.Issuer)
 	set(d, "default_key", &c.DefaultKey)
 	set(d, "max_hops", &c.MaxHops)
+	set(d, "max_delegation_depth", &c.MaxDelegationDepth)
 	set(d, "allowed_audiences", (*[]string)(&c.AllowedAudiences))
 	set(d, "allowed_scopes", (*[]string)(&c.AllowedScopes))
 	setDuration(d, "default_ttl", &c.DefaultTTL)
@@ -132,7 +133,8 @@ func mountWarnings(c *exchange.Config, mountPoint string) []string {
 // what they are denied at exchange.
 func narrowed(s *exchange.Snapshot) []string {
 	names := s.RolesWith(func(r *policy.Role) bool {
-		return r.MaxTTL > s.Config.MaxTTL || r.CheckWithin(s.Config.AllowedAudiences, s.Config.AllowedScopes) != nil
+		return r.MaxTTL > s.Config.MaxTTL || r.MaxDelegationDepth > s.Config.MaxDelegationDepth ||
+			r.CheckWithin(s.Config.AllowedAudiences, s.Config.AllowedScopes) != nil
 	})
 	if len(names) == 0 {
 		return nil
@@ -154,7 +156,8 @@ func (b *backend) configRead(_ context.Context, _ *logical.Request, _ *framework
 	return &logical.Response{Data: map[string]any{
 		"issuer": c.Issuer, "former_issuers": former, "default_key": c.DefaultKey,
 		"default_ttl": seconds(c.DefaultTTL), "max_ttl": seconds(c.MaxTTL), "max_hops": c.MaxHops,
-		"clock_skew_leeway": seconds(c.ClockSkewLeeway), "jwks_max_age": seconds(c.JWKSMaxAge),
+		"max_delegation_depth": c.MaxDelegationDepth,
+		"clock_skew_leeway":    seconds(c.ClockSkewLeeway), "jwks_max_age": seconds(c.JWKSMaxAge),
 		"allowed_audiences": list(c.AllowedAudiences), "allowed_scopes": list(c.AllowedScopes),
 	}}, nil
 }
@@ -210,6 +213,10 @@ var configFields = map[string]*framework.FieldSchema{
 	"max_hops": {
 		Type:        framework.TypeInt,
 		Description: "How many tokens a chain of exchanges may have before the one that is minted. Default: 4.",
+	},
+	"max_delegation_depth": {
+		Type:        framework.TypeInt,
+		Description: `How many actors the "act" claim of a token may name: who acts now, and who did before. Default: 4.`,
 	},
 	"clock_skew_leeway": {
 		Type:        framework.TypeDurationSecond,

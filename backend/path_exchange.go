@@ -52,7 +52,7 @@ func (b *backend) exchange(ctx context.Context, req *logical.Request, d *framewo
 	request := b.readRequest(req, d)
 	began := b.now()
 	answer, err := b.exchanger.Exchange(ctx, s, request)
-	b.metrics.exchanged(knownRole(s, request.Role), err, b.now().Sub(began))
+	b.metrics.exchanged(knownRole(s, request.Role), answer, err, b.now().Sub(began))
 	if err != nil {
 		refusal := denial.From(err)
 		b.Logger().Info("exchange denied", "request_id", req.ID, "role", knownRole(s, request.Role), "stage", refusal.Stage,
@@ -60,7 +60,7 @@ func (b *backend) exchange(ctx context.Context, req *logical.Request, d *framewo
 		return nil, refusal
 	}
 	b.Logger().Debug("token exchanged", "request_id", req.ID, "role", answer.Role.Name, "jti", answer.ID,
-		"txn", answer.Chain, "subject", answer.Subject, "audience", answer.Audience)
+		"txn", answer.Chain, "subject", answer.Subject, "actor", currentActor(answer), "audience", answer.Audience)
 	return b.answer(answer), nil
 }
 
@@ -82,6 +82,14 @@ func (b *backend) readRequest(req *logical.Request, d *framework.FieldData) exch
 	return r
 }
 
+// currentActor names who acts in the answer; "" if nobody does.
+func currentActor(a *exchange.Answer) string {
+	if len(a.Acting) == 0 {
+		return ""
+	}
+	return a.Acting[0].Issuer + " " + a.Acting[0].Subject
+}
+
 // knownRole keeps what a caller made up out of logs and metrics.
 func knownRole(s *exchange.Snapshot, name string) string {
 	if s.Roles[name] == nil {
@@ -98,6 +106,9 @@ func (b *backend) answer(a *exchange.Answer) *logical.Response {
 		"access_token": a.AccessToken.Reveal(), "issued_token_type": a.IssuedTokenType, "token_type": a.TokenType,
 		"expires_in": seconds(life), "scope": strings.Join(a.Scope, " "),
 		"jti": a.ID, "txn": a.Chain, "subject": a.Subject, "audience": a.Audience,
+	}
+	if act := a.Acting.Claim(); act != nil {
+		data["act"] = act
 	}
 	if a.Role.GenerateLease {
 		return b.lease(a, data)
@@ -130,10 +141,10 @@ var exchangeFields = map[string]*framework.FieldSchema{
 		Type:        framework.TypeString,
 		Description: "Type of subject_token, a URI of RFC 8693 §3. Default: access_token for this engine's own tokens, else jwt. access_token means a token of this engine.",
 	},
-	"actor_token": credential("The token of the acting party (RFC 8693 §2.1). No role allows delegation yet: it is refused."),
+	"actor_token": credential("The token of the acting party (RFC 8693 §2.1), for a role with delegation. Left out if the role's actor_source is \"caller\"."),
 	"actor_token_type": {
 		Type:        framework.TypeString,
-		Description: "Type of actor_token, a URI of RFC 8693 §3. Required with actor_token, which no role allows yet.",
+		Description: "Type of actor_token, a URI of RFC 8693 §3. Required with actor_token.",
 	},
 	"audience": {
 		Type:        framework.TypeCommaStringSlice,
@@ -167,6 +178,7 @@ var exchangeResponse = map[string]*framework.FieldSchema{
 	"txn":               {Type: framework.TypeString, Description: "Id of the chain of exchanges that the token belongs to."},
 	"subject":           {Type: framework.TypeString, Description: `The token's "sub".`},
 	"audience":          {Type: framework.TypeStringSlice, Description: `The token's "aud".`},
+	"act":               {Type: framework.TypeMap, Description: `The token's "act": who acts for the subject (RFC 8693 §4.1). Not there if nobody does.`},
 	"rotation_period":   {Type: framework.TypeInt, Description: "Without a lease: life of the token in seconds, for Vault Agent."},
 	"ttl":               {Type: framework.TypeInt, Description: "Without a lease: seconds after which Vault Agent fetches a new token."},
 }
@@ -175,6 +187,9 @@ const exchangeHelp = `
 Takes a token, or the caller's own Vault identity if the role says so, and
 answers with a token for one or more of the role's audiences. What was asked for
 is granted whole or refused; what was left out is the role's default.
+
+A role with delegation lets another act for the subject: the owner of
+actor_token, or the caller. The token then names them in "act".
 
 A role with generate_lease (the default) answers with a lease: revoking it, or
 the caller's Vault token, revokes the token.

@@ -19,15 +19,17 @@ import (
 // metrics are those of one mount. Labels hold configured names and the rules of
 // this engine, never what a caller made up: their number is bounded.
 type metrics struct {
-	registry    *prometheus.Registry
-	granted     *prometheus.CounterVec
-	denied      *prometheus.CounterVec
-	duration    prometheus.Histogram
-	fetches     *prometheus.CounterVec
-	revocations prometheus.Counter
-	state       *prometheus.GaugeVec
-	issuerKeys  *prometheus.GaugeVec
-	issuerFetch *prometheus.GaugeVec
+	registry     *prometheus.Registry
+	granted      *prometheus.CounterVec
+	denied       *prometheus.CounterVec
+	duration     prometheus.Histogram
+	explanations *prometheus.CounterVec
+	delegated    *prometheus.CounterVec
+	fetches      *prometheus.CounterVec
+	revocations  prometheus.Counter
+	state        *prometheus.GaugeVec
+	issuerKeys   *prometheus.GaugeVec
+	issuerFetch  *prometheus.GaugeVec
 }
 
 func newMetrics() *metrics {
@@ -43,6 +45,12 @@ func newMetrics() *metrics {
 			Name: "token_exchange_duration_seconds", Help: "Time that an exchange took in the engine, granted or denied.",
 			Buckets: []float64{.0002, .0005, .001, .002, .005, .01, .05, .1, .5, 1, 5, 10},
 		}),
+		explanations: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "token_exchange_explanations_total", Help: "Explanations given, by role and what the exchange would come to (granted, denied).",
+		}, []string{"role", "result"}),
+		delegated: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "token_exchange_delegated_total", Help: "Tokens minted that name an actor, by role.",
+		}, []string{"role"}),
 		fetches: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "token_exchange_issuer_fetches_total", Help: "Fetches of an issuer's keys, by result (ok, error).",
 		}, []string{"issuer", "result"}),
@@ -59,18 +67,29 @@ func newMetrics() *metrics {
 			Name: "token_exchange_issuer_last_fetch_timestamp_seconds", Help: "When an issuer's keys were fetched last; 0 if never or inline.",
 		}, []string{"issuer"}),
 	}
-	m.registry.MustRegister(m.granted, m.denied, m.duration, m.fetches, m.revocations, m.state, m.issuerKeys, m.issuerFetch)
+	m.registry.MustRegister(m.granted, m.denied, m.duration, m.explanations, m.delegated, m.fetches, m.revocations, m.state, m.issuerKeys, m.issuerFetch)
 	return m
 }
 
 // exchanged counts one exchange where it was decided.
-func (m *metrics) exchanged(role string, err error, took time.Duration) {
+func (m *metrics) exchanged(role string, a *exchange.Answer, err error, took time.Duration) {
 	m.duration.Observe(took.Seconds())
 	if refusal := denial.From(err); refusal != nil {
 		m.denied.WithLabelValues(role, string(refusal.Stage), refusal.Rule).Inc()
 		return
 	}
 	m.granted.WithLabelValues(role).Inc()
+	if len(a.Acting) > 0 {
+		m.delegated.WithLabelValues(role).Inc()
+	}
+}
+
+func (m *metrics) explained(role string, allowed bool) {
+	result := "denied"
+	if allowed {
+		result = "granted"
+	}
+	m.explanations.WithLabelValues(role, result).Inc()
 }
 
 func (m *metrics) fetched(issuer string, err error) {

@@ -49,7 +49,10 @@ func (b *backend) roleWrite(ctx context.Context, req *logical.Request, d *framew
 		if err := s.CheckRole(next, b.now()); err != nil {
 			return nil, err
 		}
-		warnings = next.Warnings()
+		var err error
+		if warnings, err = s.LintRole(next); err != nil {
+			return nil, err
+		}
 		c, err := put(rolePrefix+name, next)
 		return []change{c}, err
 	})
@@ -66,6 +69,15 @@ func readRole(d *framework.FieldData, r *policy.Role) error {
 	set(d, "bound_audiences", &r.BoundAudiences)
 	set(d, "bound_claims", &r.BoundClaims)
 	set(d, "bound_claims_type", &r.BoundClaimsType)
+	set(d, "condition", &r.Condition)
+	set(d, "delegation", &r.Delegation)
+	set(d, "actor_source", &r.ActorSource)
+	set(d, "actor_issuers", &r.ActorIssuers)
+	set(d, "bound_actors", &r.BoundActors)
+	set(d, "may_act", &r.MayAct)
+	set(d, "max_delegation_depth", &r.MaxDelegationDepth)
+	set(d, "subject", &r.Subject)
+	set(d, "claims", &r.Claims)
 	set(d, "allowed_audiences", &r.AllowedAudiences)
 	set(d, "default_audience", &r.DefaultAudience)
 	set(d, "subject_scopes", &r.SubjectScopes)
@@ -114,6 +126,9 @@ func (b *backend) roleRead(_ context.Context, _ *logical.Request, d *framework.F
 	return &logical.Response{Data: map[string]any{
 		"role_id": r.ID, "subject_source": r.SubjectSource, "issuers": list(r.Issuers), "bound_subject": r.BoundSubject,
 		"bound_audiences": list(r.BoundAudiences), "bound_claims": r.BoundClaims, "bound_claims_type": r.BoundClaimsType,
+		"condition": r.Condition, "delegation": r.Delegation, "actor_source": r.ActorSource, "actor_issuers": list(r.ActorIssuers),
+		"bound_actors": list(r.BoundActors), "may_act": r.MayAct, "max_delegation_depth": r.MaxDelegationDepth,
+		"subject": r.Subject, "claims": r.Claims,
 		"allowed_audiences": list(r.AllowedAudiences), "default_audience": r.DefaultAudience,
 		"allowed_scopes": list(r.AllowedScopes), "default_scopes": list(r.DefaultScopes), "subject_scopes": r.SubjectScopes, "scope_map": r.ScopeMap,
 		"key": r.Key, "typ": r.Type, "ttl": seconds(r.TTL), "max_ttl": seconds(r.MaxTTL), "generate_lease": r.GenerateLease,
@@ -145,7 +160,7 @@ var roleFields = map[string]*framework.FieldSchema{
 	"subject_source": group("Who", &framework.FieldSchema{
 		Type:          framework.TypeString,
 		Description:   `Who the subject is: "token", the subject_token of the request, or "caller", the Vault entity that makes it. Default: token.`,
-		AllowedValues: []any{policy.SubjectToken, policy.SubjectCaller},
+		AllowedValues: []any{policy.SourceToken, policy.SourceCaller},
 	}),
 	"issuers": group("Who", &framework.FieldSchema{
 		Type:        framework.TypeCommaStringSlice,
@@ -168,6 +183,48 @@ var roleFields = map[string]*framework.FieldSchema{
 		Type:          framework.TypeString,
 		Description:   `How text in bound_claims is compared: "string", exactly, or "glob", where "*" stands for any text. Default: string.`,
 		AllowedValues: []any{policy.MatchString, policy.MatchGlob},
+	}),
+	"condition": group("Who", &framework.FieldSchema{
+		Type: framework.TypeString,
+		Description: "A CEL expression that must be true. It sees subject and actor (verified claims, and issuer, the name it is configured under), " +
+			"caller (id, name, metadata, groups, aliases), request (audience, resource, scope, ttl, client_id: what would be granted) and now. An expression that cannot be evaluated denies.",
+	}),
+	"delegation": group("Acting for", &framework.FieldSchema{
+		Type: framework.TypeString,
+		Description: `Whether another may act for the subject: "forbidden"; "optional", the token names the actor if the request has one; "required". ` +
+			`Default: forbidden.`,
+		AllowedValues: []any{policy.DelegationForbidden, policy.DelegationOptional, policy.DelegationRequired},
+	}),
+	"actor_source": group("Acting for", &framework.FieldSchema{
+		Type:          framework.TypeString,
+		Description:   `Who the actor is: "token", the owner of actor_token, or "caller", the Vault entity that makes the request. Default: token.`,
+		AllowedValues: []any{policy.SourceToken, policy.SourceCaller},
+	}),
+	"actor_issuers": group("Acting for", &framework.FieldSchema{
+		Type:        framework.TypeCommaStringSlice,
+		Description: `Names of the issuers whose tokens are accepted as actor_token; "self" for this engine's own access tokens.`,
+	}),
+	"bound_actors": group("Acting for", &framework.FieldSchema{
+		Type:        framework.TypeStringSlice,
+		Description: `Who may act, exactly: the actor's "sub" with the subject_prefix of its issuer, or entity: and the id of the calling entity.`,
+	}),
+	"may_act": group("Acting for", &framework.FieldSchema{
+		Type: framework.TypeString,
+		Description: `What the "may_act" claim of the subject token means (RFC 8693 §4.4): "honor", it decides too if it is there; ` +
+			`"require", it must be there. Default: honor.`,
+		AllowedValues: []any{policy.MayActHonor, policy.MayActRequire},
+	}),
+	"max_delegation_depth": group("Acting for", &framework.FieldSchema{
+		Type:        framework.TypeInt,
+		Description: `How many actors the "act" claim may name. Default: 0, max_delegation_depth of config.`,
+	}),
+	"subject": group("What", &framework.FieldSchema{
+		Type:        framework.TypeString,
+		Description: `A CEL expression that yields "sub". Default: the issuer's subject_prefix and the "sub" of the subject token.`,
+	}),
+	"claims": group("What", &framework.FieldSchema{
+		Type:        framework.TypeKVPairs,
+		Description: `Further claims, each a name and a CEL expression, such as claims="team=subject.team". One that yields null is left out. Claims that the engine sets are reserved.`,
 	}),
 	"allowed_audiences": group("What", &framework.FieldSchema{
 		Type:        framework.TypeCommaStringSlice,
@@ -224,7 +281,8 @@ var roleResponse = plus(roleFields, map[string]*framework.FieldSchema{
 
 const roleHelp = `
 A role says who may exchange a token (issuers, bound_subject, bound_audiences,
-bound_claims), for what (allowed_audiences, allowed_scopes and their defaults),
+bound_claims, condition), who may act for them (delegation and what goes with it),
+for what (allowed_audiences, allowed_scopes and their defaults),
 and how the answer is made (key, typ, ttl, max_ttl, generate_lease).
 
 Nothing is allowed by default: a role must name its audiences and, unless its

@@ -64,7 +64,7 @@ func (b *backend) introspect(_ context.Context, _ *logical.Request, d *framework
 		"active": true, "token_type": "Bearer", "exp": own.Dates.Expires.Unix(), "iat": own.Dates.IssuedAt.Unix(),
 		"aud": own.Audience, "jti": own.ID, "txn": own.Chain,
 	}
-	for _, name := range []string{"iss", "sub", "client_id", "scope"} {
+	for _, name := range []string{"iss", "sub", "client_id", "scope", "act"} {
 		if own.Claims.Has(name) {
 			data[name] = own.Claims[name]
 		}
@@ -130,6 +130,7 @@ var introspectResponse = map[string]*framework.FieldSchema{
 	"client_id":  {Type: framework.TypeString, Description: "Who asked for the token: role: and the name of the role."},
 	"sub":        {Type: framework.TypeString, Description: "Subject."},
 	"aud":        {Type: framework.TypeStringSlice, Description: "Audiences."},
+	"act":        {Type: framework.TypeMap, Description: "Who acts for the subject, if anybody does (RFC 8693 §4.1)."},
 	"iss":        {Type: framework.TypeString, Description: "Issuer: this mount."},
 	"exp":        {Type: framework.TypeInt, Description: "When it expires, in seconds since 1970."},
 	"iat":        {Type: framework.TypeInt, Description: "When it was issued, in seconds since 1970."},

@@ -21,7 +21,7 @@ func wantEqual(t *testing.T, what string, got, want any) {
 func TestUpdatesArePartial(t *testing.T) {
 	for path, fields := range map[string]map[string]any{
 		"config": {
-			"default_key": "second", "default_ttl": 60, "max_ttl": 1800, "max_hops": 2, "clock_skew_leeway": 5,
+			"default_key": "second", "default_ttl": 60, "max_ttl": 1800, "max_hops": 2, "max_delegation_depth": 2, "clock_skew_leeway": 5,
 			"allowed_audiences": []string{"https://orders.*"}, "allowed_scopes": []string{"orders:*"}, "jwks_max_age": 30,
 		},
 		"issuers/idp": {
@@ -34,13 +34,19 @@ func TestUpdatesArePartial(t *testing.T) {
 			"bound_claims": map[string]any{"team": []any{"a", "b"}}, "bound_claims_type": "glob",
 			"allowed_audiences": []string{orders, "https://b.example"}, "default_audience": "",
 			"allowed_scopes": []string{"orders:read", "x"}, "default_scopes": []string{"orders:write"}, "subject_scopes": "ignore",
+			"condition": `subject.sub != "mallory"`, "subject": `"idp:" + subject.sub`, "claims": map[string]string{"team": "subject.team"},
 			"key": "second", "typ": "JWT", "ttl": 60, "max_ttl": 600, "generate_lease": false,
+		},
+		"roles/delegating": {
+			"delegation": "required", "actor_issuers": []string{"self"}, "bound_actors": []string{"idp:b", "a,b"},
+			"may_act": "require", "max_delegation_depth": 3,
 		},
 	} {
 		for name, value := range fields {
 			t.Run(path+" "+name, func(t *testing.T) {
 				m := newMount(t)
 				m.secondKey()
+				m.write("roles/delegating", delegating)
 				if name == "issuers" { // "self" needs bound_audiences
 					m.write("roles/orders", map[string]any{"bound_audiences": "https://vault.example"})
 				}
@@ -56,6 +62,12 @@ func TestUpdatesArePartial(t *testing.T) {
 			})
 		}
 	}
+}
+
+// delegating is a role under which a service acts for users.
+var delegating = map[string]any{
+	"issuers": "idp", "bound_subject": "ci-runner", "allowed_audiences": orders, "default_audience": orders,
+	"delegation": "optional", "actor_issuers": "idp", "bound_actors": []string{"idp:service"}, "generate_lease": false,
 }
 
 func asJSON(t *testing.T, v any) string {
@@ -84,7 +96,7 @@ func TestRefusedWritesChangeNothing(t *testing.T) {
 		{"config with a field that is not one", "config", map[string]any{"issuers": "x"}, `invalid_request: issuers: is not a field of config: see vault path-help`},
 		{"key with a short lead, before it is generated", "keys/new", map[string]any{"algorithm": "RS512", "publication_lead": "1s"}, `invalid_request: publication_lead: 1s must be more than jwks_max_age of config, which is 10m0s`},
 		{"key with another algorithm", "keys/main", map[string]any{"algorithm": "RS256"}, `invalid_request: algorithm: cannot be changed: the key "main" is for ES256; make another key`},
-		{"issuer with two sources", "issuers/idp", map[string]any{"jwks_url": "https://idp.example/keys"}, `invalid_request: jwks: exactly one of oidc_discovery_url, jwks_url, jwks, jwt_validation_pubkeys must be set: got ["jwks_url", "jwks"]`},
+		{"issuer with two sources", "issuers/idp", map[string]any{"jwks_url": "https://idp.example/keys"}, `invalid_request: jwks: exactly one of oidc_discovery_url, jwks_url, jwks, jwt_validation_pubkeys, introspection_url must be set: got ["jwks_url", "jwks"]`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			m := newMount(t)
@@ -320,6 +332,6 @@ func TestLists(t *testing.T) {
 	m := newMount(t)
 	wantEqual(t, "keys", m.do(logical.ListOperation, "keys/", nil).Data["keys"], []string{"main"})
 	wantEqual(t, "issuers", m.do(logical.ListOperation, "issuers/", nil).Data["key_info"],
-		map[string]any{"idp": map[string]any{"bound_issuer": "https://idp.example"}})
+		map[string]any{"idp": map[string]any{"bound_issuer": "https://idp.example", "type": "generic"}})
 	wantEqual(t, "roles", m.do(logical.ListOperation, "roles/", nil).Data["keys"], []string{"again", "me", "orders", "unleased"})
 }

@@ -57,7 +57,7 @@ func (b *backend) refuse(req *logical.Request, err error) (*logical.Response, er
 
 // credentialFields are the fields that hold a token. The framework's own
 // message for a field of the wrong type repeats its value.
-var credentialFields = []string{"subject_token", "actor_token", "token"}
+var credentialFields = []string{"subject_token", "actor_token", "token", "introspection_client_secret"}
 
 // Longest name of a parameter and value of "ttl". What is longer is not one, but
 // may be a token in the wrong place, and Vault would repeat it in its answer.

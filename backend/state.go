@@ -127,15 +127,19 @@ func (b *backend) newIssuer(c *issuer.Config) (*issuer.Issuer, error) {
 	return made, nil
 }
 
-// noteFetch records a fetch of an issuer's keys. An outage is logged when it
+// noteFetch records a fetch of an issuer's keys, or a question about a token. An outage is logged when it
 // begins and when it ends; how the last fetch went, the issuer's status tells.
 func (b *backend) noteFetch(name string, f issuer.Fetch) {
 	b.metrics.fetched(name, f.Err)
+	fails, works := "cannot fetch the keys of an issuer", "the keys of an issuer can be fetched again"
+	if f.Introspection {
+		fails, works = "cannot ask an issuer about tokens", "an issuer can be asked about tokens again"
+	}
 	switch {
 	case f.Turned && f.Err != nil:
-		b.Logger().Warn("cannot fetch the keys of an issuer", "issuer", name, "error", f.Err)
+		b.Logger().Warn(fails, "issuer", name, "error", f.Err)
 	case f.Turned:
-		b.Logger().Info("the keys of an issuer can be fetched again", "issuer", name)
+		b.Logger().Info(works, "issuer", name)
 	}
 }
 

@@ -247,7 +247,7 @@ func (b *backend) loadSnapshot(ctx context.Context, storage logical.Storage) (*e
 	}
 	return s, getAll(ctx, storage, rolePrefix, func(name string, r *policy.Role) error {
 		s.Roles[name] = r
-		return nil
+		return r.Compile()
 	}, b.leaveOut)
 }
 

@@ -1,6 +1,7 @@
 package exchange
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -84,17 +85,20 @@ func (s *Snapshot) CheckRole(r *policy.Role, now time.Time) error {
 	if s.Config == nil {
 		return denial.Field("allowed_audiences", "the mount has no guardrails yet: write config first")
 	}
-	for _, name := range r.Issuers {
-		if name != policy.Self && s.Issuers[name] == nil {
-			return denial.Field("issuers", "issuer %q does not exist: create it with issuers/%s, or use one of %s",
-				name, name, token.List(append(slices.Sorted(maps.Keys(s.Issuers)), policy.Self)))
-		}
+	if err := s.checkIssuerNames("issuers", r.Issuers); err != nil {
+		return err
+	}
+	if err := s.checkIssuerNames("actor_issuers", r.ActorIssuers); err != nil {
+		return err
 	}
 	if s.KeyOf(r) == "" {
 		return denial.Field("key", "is empty and config has no default_key")
 	}
 	if err := s.checkKeyName("key", s.KeyOf(r), now); err != nil {
 		return err
+	}
+	if r.MaxDelegationDepth > s.Config.MaxDelegationDepth {
+		return denial.Field("max_delegation_depth", "%d is more than max_delegation_depth of config, which is %d", r.MaxDelegationDepth, s.Config.MaxDelegationDepth)
 	}
 	if r.MaxTTL > s.Config.MaxTTL {
 		return denial.Field("max_ttl", "%s is more than max_ttl of config, which is %s", r.MaxTTL, s.Config.MaxTTL)
@@ -154,4 +158,62 @@ func (s *Snapshot) KeyReady(now time.Time) time.Time {
 		return now
 	}
 	return now.Add(s.Config.JWKSMaxAge)
+}
+
+func (s *Snapshot) checkIssuerNames(field string, names []string) error {
+	introspecting := ""
+	for _, name := range names {
+		trusted := s.Issuers[name]
+		switch {
+		case name == policy.Self:
+		case trusted == nil:
+			return denial.Field(field, "issuer %q does not exist: create it with issuers/%s, or use one of %s",
+				name, name, token.List(append(slices.Sorted(maps.Keys(s.Issuers)), policy.Self)))
+		case trusted.Introspects() && introspecting != "":
+			return denial.Field(field, "%q and %q are both asked about opaque tokens, which do not say whose they are: name one of them", introspecting, name)
+		case trusted.Introspects():
+			introspecting = name
+		}
+	}
+	return nil
+}
+
+// LintRole refuses a role that binds too little for its issuers, and returns what
+// is accepted but deserves a second look.
+func (s *Snapshot) LintRole(r *policy.Role) ([]string, error) {
+	var facts []policy.IssuerFacts
+	for _, name := range r.Issuers {
+		if i := s.Issuers[name]; i != nil {
+			facts = append(facts, policy.IssuerFacts{Name: i.Name, Type: i.Type, URL: i.BoundIssuer})
+		}
+	}
+	warnings, err := r.Lint(facts)
+	if err != nil {
+		return nil, err
+	}
+	return append(warnings, s.lintSubject(r)...), nil
+}
+
+// warningsFor are those of a role that may have become bad since it was written.
+func (s *Snapshot) warningsFor(r *policy.Role) []string {
+	warnings, err := s.LintRole(r)
+	if err != nil {
+		return []string{denial.From(err).Error()}
+	}
+	return warnings
+}
+
+// lintSubject warns of a subject expression that does not begin with the prefix
+// of the issuer: subjects of two issuers may then be the same.
+func (s *Snapshot) lintSubject(r *policy.Role) []string {
+	if r.Subject == "" {
+		return nil
+	}
+	var out []string
+	for _, name := range r.Issuers {
+		if i := s.Issuers[name]; i != nil && !r.SubjectBeginsWith(i.SubjectPrefix, name+":") {
+			out = append(out, fmt.Sprintf("subject does not begin with %q, the subject_prefix of the issuer %q: its subjects may come to be those of another", i.SubjectPrefix, name))
+		}
+	}
+	return out
 }

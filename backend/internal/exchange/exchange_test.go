@@ -88,7 +88,7 @@ func TestExchangeRefuses(t *testing.T) {
 		},
 		{
 			"an actor, since no role allows delegation", func(_ *world, r *exchange.Request) { r.ActorToken, r.ActorTokenType = "x", exchange.TypeJWT },
-			denial.Actor, "actor_token", `invalid_request: actor: delegation is not supported yet, by the role "orders" or any other: leave it out`,
+			denial.Actor, "delegation", `invalid_request: actor: the role "orders" does not allow delegation: leave actor_token out`,
 		},
 		{
 			"TX-5 another issuer's token declared as ours", func(_ *world, r *exchange.Request) { r.SubjectTokenType = exchange.TypeAccessToken },
@@ -195,7 +195,7 @@ func TestExchangeRefuses(t *testing.T) {
 			"a subject about to expire", func(w *world, r *exchange.Request) {
 				r.SubjectToken = w.subject(map[string]any{"exp": float64(w.now.Unix()) + 0.9})
 			},
-			denial.Lifetime, "exp", `invalid_request: exp: the subject token expires too soon for a token to be made from it`,
+			denial.Lifetime, "exp", `invalid_request: exp: the subject token, or the actor token, expires too soon for a token to be made from it`,
 		},
 		{
 			"a key that is gone", func(w *world, _ *exchange.Request) { delete(w.snapshot.Keys, "main") },
@@ -217,7 +217,7 @@ func TestExchangeRefuses(t *testing.T) {
 				w.snapshot.Roles["orders"].AllowedScopes, w.snapshot.Roles["orders"].SubjectScopes = long, policy.ScopesIgnore
 				r.Scope = long
 			},
-			denial.Mint, "size", `invalid_request: size: the token would be 23093 bytes long: the limit is 16384; ask for fewer audiences or scopes`,
+			denial.Mint, "size", `invalid_request: size: the claims would be 17171 bytes long: the limit is 10752; ask for fewer audiences or scopes, or map fewer claims`,
 		},
 		{
 			"a mount without a TTL", func(_ *world, r *exchange.Request) { r.MountMaxTTL = 0 },
@@ -324,9 +324,7 @@ func TestLeewayIsForIssuedAtAndNotBeforeAlone(t *testing.T) {
 
 func TestCallerIsTheSubject(t *testing.T) {
 	alice := func(context.Context) (*exchange.Caller, error) {
-		return &exchange.Caller{EntityID: "e-1", Claims: token.Claims{
-			"sub": "e-1", "name": "alice", "metadata": map[string]any{"team": "platform"}, "groups": []any{"dev"},
-		}}, nil
+		return &exchange.Caller{ID: "e-1", Name: "alice", Metadata: map[string]string{"team": "platform"}, Groups: []string{"dev"}}, nil
 	}
 	w := newWorld(t)
 	a := w.mustExchange(exchange.Request{Role: "me", Caller: alice, MountMaxTTL: time.Hour})
@@ -343,7 +341,7 @@ func TestCallerIsTheSubject(t *testing.T) {
 }
 
 func TestCallerRefused(t *testing.T) {
-	const noEntity = `invalid_request: subject: the subject of the role "me" is the caller, and the caller's Vault token has no entity: log in with an auth method (a root token has none)`
+	const noEntity = `invalid_request: subject: the role "me" needs to know the caller, and the caller's Vault token has no entity: log in with an auth method (a root token has none)`
 	w := newWorld(t)
 	req := exchange.Request{Role: "me", MountMaxTTL: time.Hour}
 	_, err := w.exchange(req)

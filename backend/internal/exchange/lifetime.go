@@ -10,11 +10,11 @@ import (
 
 // lifetime computes "exp", here and nowhere else: the earliest of what was
 // asked for or is the role's default, the role's and the mount's ceilings,
-// Vault's ceiling for the mount, the subject token's own "exp", and the moment
-// up to which the signing key is certain to be published. Leeway has no part in
+// Vault's ceiling for the mount, the "exp" of the subject token and of the actor
+// token, and the moment up to which the signing key is certain to be published. Leeway has no part in
 // it. Asking for more than the role allows is refused; the other ceilings
 // shorten the life, and expires_in tells.
-func (s *Snapshot) lifetime(role *policy.Role, subject *subject, req Request, issued time.Time) (time.Time, error) {
+func (s *Snapshot) lifetime(role *policy.Role, req Request, issued time.Time, parties ...*party) (time.Time, error) {
 	ceiling := s.MaxTTLOf(role)
 	if req.TTL > ceiling {
 		return time.Time{}, denial.New(denial.InvalidRequest, denial.Lifetime, "ttl",
@@ -33,12 +33,14 @@ func (s *Snapshot) lifetime(role *policy.Role, subject *subject, req Request, is
 	}
 	expires := issued.Add(min(ttl, ceiling, req.MountMaxTTL))
 	expires = earliest(expires, key.Active().LastVerifiable(issued))
-	if !subject.expires.IsZero() {
-		expires = earliest(expires, subject.expires)
+	for _, p := range parties {
+		if p != nil && !p.expires.IsZero() {
+			expires = earliest(expires, p.expires)
+		}
 	}
 	expires = expires.Truncate(time.Second)
 	if expires.Sub(issued) < MinTTL {
-		return time.Time{}, denial.New(denial.InvalidRequest, denial.Lifetime, "exp", "the subject token expires too soon for a token to be made from it")
+		return time.Time{}, denial.New(denial.InvalidRequest, denial.Lifetime, "exp", "the subject token, or the actor token, expires too soon for a token to be made from it")
 	}
 	return expires, nil
 }

@@ -18,6 +18,7 @@ type origin struct {
 	chain     string   // "txn"
 	source    string   // pseudonym of the original subject
 	ancestors []string // root pseudonym and "jti"s, oldest first
+	actors    []string // the same of the tokens of those who act
 	via       []token.Step
 }
 
@@ -45,10 +46,25 @@ func callerOrigin(secret []byte, entityID string) origin {
 func ownOrigin(o *Own) origin {
 	return origin{
 		chain: o.Chain, source: o.Lineage.Source,
-		ancestors: slices.Concat(o.Lineage.Ancestors, []string{o.ID}),
-		via:       slices.Concat(o.Lineage.Via, []token.Step{{Role: o.Lineage.Role, KeyID: o.KeyID}}),
+		ancestors: slices.Concat(o.Lineage.Ancestors, []string{o.ID}), actors: o.Lineage.Actors,
+		via: slices.Concat(o.Lineage.Via, []token.Step{{Role: o.Lineage.Role, KeyID: o.KeyID}}),
 	}
 }
+
+// lineage is that of the token to be minted: it goes on from the subject token,
+// and dies with the token by which the actor acts as well.
+func (a *attempt) lineage(o origin, actor *party) token.Lineage {
+	l := token.Lineage{Role: a.role.Ref(), Source: o.source, Ancestors: o.ancestors, Actors: o.actors, Via: o.via}
+	if actor != nil {
+		l.Actors = slices.Concat(o.actors, actor.origin.ancestors, actor.origin.actors)
+		l.Via = slices.Concat(o.via, actor.origin.via)
+	}
+	return l
+}
+
+// maxActors is how many tokens of actors, and what those came from, one token may
+// depend on.
+const maxActors = 64
 
 func (o origin) checkHops(limit int) error {
 	if len(o.ancestors) > limit {

@@ -47,18 +47,22 @@ func (x *Exchanger) verifyOwn(s *Snapshot, u *token.Unverified, issuers []string
 	if err != nil {
 		return nil, err
 	}
-	own := &Own{Claims: claims, KeyID: version.KeyID}
+	return readOwn(claims, u.Header.Type, version.KeyID, token.Expect{Issuer: u.Issuer, Now: now, Leeway: s.leeway()})
+}
+
+// readOwn checks the claims of one of our tokens, whose signature was checked.
+func readOwn(claims token.Claims, typ, keyID string, expect token.Expect) (*Own, error) {
+	own := &Own{Claims: claims, KeyID: keyID}
 	var known bool
-	if own.Kind, known = token.KindOf(u.Header.Type); !known || own.Kind.Check(claims) != "" {
+	var err error
+	if own.Kind, known = token.KindOf(typ); !known || own.Kind.Check(claims) != "" {
 		return nil, notOwn("typ", "is not that of a token of this engine")
 	}
 	if own.Audience, err = claims.Strings("aud"); err != nil {
 		return nil, err
 	}
-	own.Dates, err = u.Validate(claims, token.Expect{
-		Issuer: u.Issuer, Audiences: own.Audience, Types: []string{u.Header.Type}, Now: now, Leeway: s.leeway(),
-	})
-	if err != nil {
+	expect.Audiences = own.Audience
+	if own.Dates, err = expect.Check(claims); err != nil {
 		return nil, err
 	}
 	if own.ID, err = claims.Required("jti"); err != nil {
@@ -76,7 +80,11 @@ func (x *Exchanger) verifyOwn(s *Snapshot, u *token.Unverified, issuers []string
 // ancestor is published for as long as the ancestor may live, and no token
 // outlives its ancestors: only an emergency takes it away.)
 func (x *Exchanger) CheckAlive(s *Snapshot, own *Own) error {
-	for _, step := range slices.Concat(own.Lineage.Via, []token.Step{{Role: own.Lineage.Role, KeyID: own.KeyID}}) {
+	steps := own.Lineage.Via
+	if own.KeyID != claimedKey {
+		steps = slices.Concat(steps, []token.Step{{Role: own.Lineage.Role, KeyID: own.KeyID}})
+	}
+	for _, step := range steps {
 		if s.roleByRef(step.Role) == nil {
 			return denial.New(denial.InvalidRequest, denial.Revocation, "role_deleted",
 				"the role that minted the token, or one that it was exchanged from, was deleted")

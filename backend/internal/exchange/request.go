@@ -2,6 +2,7 @@ package exchange
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/denial"
@@ -36,14 +37,6 @@ type Request struct {
 	MountMaxTTL time.Duration
 }
 
-// Caller is the Vault entity that makes a request.
-type Caller struct {
-	EntityID string // "" for a token without an entity, such as a root token
-	// Claims are what a role may bind: sub (the entity's id), name, metadata,
-	// groups.
-	Claims token.Claims
-}
-
 // checkForm checks what can be said before the role is known.
 func (r *Request) checkForm() error {
 	for _, t := range []struct {
@@ -61,11 +54,11 @@ func (r *Request) checkForm() error {
 	if r.ActorToken != "" && r.ActorTokenType == "" {
 		return denial.New(denial.InvalidRequest, denial.Parse, "actor_token_type", "is required with actor_token")
 	}
-	switch r.SubjectTokenType {
-	case "", TypeAccessToken, TypeIDToken, TypeJWT:
-	default:
-		return denial.New(denial.InvalidRequest, denial.Parse, "subject_token_type", "%s is not supported: use one of %s",
-			token.List([]string{r.SubjectTokenType}), token.List([]string{TypeJWT, TypeIDToken, TypeAccessToken}))
+	for name, tokenType := range map[string]string{"subject_token_type": r.SubjectTokenType, "actor_token_type": r.ActorTokenType} {
+		if !slices.Contains([]string{"", TypeAccessToken, TypeIDToken, TypeJWT}, tokenType) {
+			return denial.New(denial.InvalidRequest, denial.Parse, name, "%s is not supported: use one of %s",
+				token.List([]string{tokenType}), token.List([]string{TypeJWT, TypeIDToken, TypeAccessToken}))
+		}
 	}
 	if r.TTL < 0 {
 		return denial.New(denial.InvalidRequest, denial.Parse, "ttl", "must not be negative")
@@ -110,6 +103,7 @@ type Answer struct {
 	ID       string // "jti"
 	Chain    string // "txn"
 	Subject  string
+	Acting   token.Acting
 	Audience []string
 	KeyID    string
 	Role     *policy.Role

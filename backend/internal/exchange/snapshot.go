@@ -17,15 +17,17 @@ import (
 
 // Config is the configuration of the mount. The field names are those of the API.
 type Config struct {
-	Issuer           string           `json:"issuer"`
-	DefaultKey       string           `json:"default_key"`
-	DefaultTTL       time.Duration    `json:"default_ttl"`
-	MaxTTL           time.Duration    `json:"max_ttl"`
-	MaxHops          int              `json:"max_hops"`
-	ClockSkewLeeway  time.Duration    `json:"clock_skew_leeway"`
-	AllowedAudiences policy.Guardrail `json:"allowed_audiences"`
-	AllowedScopes    policy.Guardrail `json:"allowed_scopes"`
-	JWKSMaxAge       time.Duration    `json:"jwks_max_age"`
+	Issuer     string        `json:"issuer"`
+	DefaultKey string        `json:"default_key"`
+	DefaultTTL time.Duration `json:"default_ttl"`
+	MaxTTL     time.Duration `json:"max_ttl"`
+	MaxHops    int           `json:"max_hops"`
+	// MaxDelegationDepth is how many actors an "act" claim may name.
+	MaxDelegationDepth int              `json:"max_delegation_depth"`
+	ClockSkewLeeway    time.Duration    `json:"clock_skew_leeway"`
+	AllowedAudiences   policy.Guardrail `json:"allowed_audiences"`
+	AllowedScopes      policy.Guardrail `json:"allowed_scopes"`
+	JWKSMaxAge         time.Duration    `json:"jwks_max_age"`
 }
 
 // FormerIssuer is an earlier value of issuer. Tokens that carry it can be
@@ -45,7 +47,7 @@ const (
 // NewConfig returns a configuration with its defaults. It allows nothing yet.
 func NewConfig() *Config {
 	return &Config{
-		DefaultTTL: 5 * time.Minute, MaxTTL: time.Hour, MaxHops: 4,
+		DefaultTTL: 5 * time.Minute, MaxTTL: time.Hour, MaxHops: 4, MaxDelegationDepth: 4,
 		ClockSkewLeeway: 30 * time.Second, JWKSMaxAge: 10 * time.Minute,
 	}
 }
@@ -76,6 +78,8 @@ func (c *Config) Validate() error {
 		return denial.Field("default_ttl", "%s is more than max_ttl, which is %s", c.DefaultTTL, c.MaxTTL)
 	case c.MaxHops < 1 || c.MaxHops > hopsCeiling:
 		return denial.Field("max_hops", "must be from 1 to %d", hopsCeiling)
+	case c.MaxDelegationDepth < 1 || c.MaxDelegationDepth > policy.DepthCeiling:
+		return denial.Field("max_delegation_depth", "must be from 1 to %d", policy.DepthCeiling)
 	case c.ClockSkewLeeway < 0 || c.ClockSkewLeeway > maxLeeway:
 		return denial.Field("clock_skew_leeway", "must be from 0s to %s", maxLeeway)
 	case c.JWKSMaxAge < time.Second:
@@ -182,5 +186,7 @@ func (s *Snapshot) UsersOfKey(name string) []string {
 
 // UsersOfIssuer returns the sorted names of the roles that accept an issuer.
 func (s *Snapshot) UsersOfIssuer(name string) []string {
-	return s.RolesWith(func(r *policy.Role) bool { return slices.Contains(r.Issuers, name) })
+	return s.RolesWith(func(r *policy.Role) bool {
+		return slices.Contains(r.Issuers, name) || slices.Contains(r.ActorIssuers, name)
+	})
 }

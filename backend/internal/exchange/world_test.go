@@ -2,6 +2,7 @@ package exchange_test
 
 import (
 	"context"
+	"encoding/json"
 	"testing"
 	"time"
 
@@ -51,7 +52,7 @@ func newWorld(t testing.TB) *world {
 		r.Issuers, r.BoundSubject, r.BoundAudiences = []string{policy.Self}, "", []string{orders, billing}
 	})
 	w.addRole("me", func(r *policy.Role) {
-		r.SubjectSource, r.Issuers, r.BoundSubject = policy.SubjectCaller, nil, ""
+		r.SubjectSource, r.Issuers, r.BoundSubject = policy.SourceCaller, nil, ""
 	})
 	return w
 }
@@ -94,6 +95,7 @@ func (w *world) addRole(name string, edit func(*policy.Role)) {
 	r.AllowedScopes, r.DefaultScopes = []string{"orders:read", "orders:write"}, []string{"orders:read"}
 	r.TTL, r.MaxTTL = 5*time.Minute, 30*time.Minute
 	edit(r)
+	w.must(r.Compile())
 	w.snapshot.Roles[name] = r
 }
 
@@ -143,4 +145,14 @@ func wantDenied(t testing.TB, err error, stage denial.Stage, rule, text string) 
 	if got := denial.From(err).Stage; got != stage {
 		t.Errorf("decided at stage %q, want %q", got, stage)
 	}
+}
+
+// jwksOf returns the published keys of a mount.
+func jwksOf(t testing.TB, w *world) string {
+	t.Helper()
+	out, err := json.Marshal(keyring.JWKS(w.snapshot.Keys, w.now))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(out)
 }

@@ -17,14 +17,23 @@ import (
 
 // Config is a trusted issuer as configured. The field names are those of the API.
 type Config struct {
-	Name        string `json:"name"`
+	Name string `json:"name"`
+	Type string `json:"type"` // one of Types
+	// BoundIssuer is the exact "iss" claim; the trust domain of a SPIFFE issuer.
 	BoundIssuer string `json:"bound_issuer"`
 
-	// Where the keys come from: exactly one of these.
-	DiscoveryURL string   `json:"oidc_discovery_url"`
-	JWKSURL      string   `json:"jwks_url"`
-	JWKS         string   `json:"jwks"`
-	PublicKeys   []string `json:"jwt_validation_pubkeys"`
+	// Where the keys come from, or who is asked about a token: exactly one of these.
+	DiscoveryURL     string   `json:"oidc_discovery_url"`
+	JWKSURL          string   `json:"jwks_url"`
+	JWKS             string   `json:"jwks"`
+	PublicKeys       []string `json:"jwt_validation_pubkeys"`
+	SPIFFEBundleURL  string   `json:"spiffe_bundle_url"`
+	IntrospectionURL string   `json:"introspection_url"`
+
+	// The engine's credentials at IntrospectionURL. The secret has no printable
+	// form: Stored alone writes it.
+	IntrospectionClientID     string     `json:"introspection_client_id"`
+	IntrospectionClientSecret Credential `json:"introspection_client_secret"`
 
 	CAPEM            string   `json:"ca_pem"`
 	AllowedAddresses []string `json:"allowed_addresses"`
@@ -48,17 +57,26 @@ var ReservedPrefixes = []string{"entity:", "role:"}
 // prefixes of the others are reserved.
 var ReservedNames = []string{"self", "entity", "role"}
 
-// NewConfig returns an issuer's configuration with its defaults.
+// Draft returns the configuration of an issuer that is being written: Fill sets
+// the defaults of its type.
+func Draft(name string) *Config {
+	return &Config{Name: name, Type: Generic, SubjectPrefix: name + ":"}
+}
+
+// NewConfig returns an issuer's configuration with the defaults of the type
+// generic.
 func NewConfig(name string) *Config {
-	return &Config{
-		Name: name, SubjectPrefix: name + ":",
-		AllowedAlgorithms: []string{string(jose.RS256), string(jose.ES256)},
-	}
+	c := Draft(name)
+	c.Fill(func(string) bool { return false })
+	return c
 }
 
 // Validate checks the configuration by itself.
 func (c *Config) Validate() error {
-	checks := []func() error{c.checkName, c.checkSource, c.checkAlgorithms, c.checkClaims, c.checkAddresses, c.checkPrefix}
+	checks := []func() error{
+		c.checkName, c.checkType, c.checkSource, c.checkIntrospection,
+		c.checkAlgorithms, c.checkClaims, c.checkAddresses, c.checkPrefix,
+	}
 	for _, check := range checks {
 		if err := check(); err != nil {
 			return err
@@ -80,47 +98,17 @@ func (c *Config) checkName() error {
 	return nil
 }
 
-func (c *Config) checkSource() error {
-	var set []string
-	for _, s := range []struct {
-		field string
-		used  bool
-	}{
-		{"oidc_discovery_url", c.DiscoveryURL != ""},
-		{"jwks_url", c.JWKSURL != ""},
-		{"jwks", c.JWKS != ""},
-		{"jwt_validation_pubkeys", len(c.PublicKeys) > 0},
-	} {
-		if s.used {
-			set = append(set, s.field)
-		}
-	}
-	if len(set) == 0 {
-		return denial.Field("oidc_discovery_url", "exactly one of oidc_discovery_url, jwks_url, jwks, jwt_validation_pubkeys must be set: none is")
-	}
-	if len(set) > 1 {
-		return denial.Field(set[1], "exactly one of oidc_discovery_url, jwks_url, jwks, jwt_validation_pubkeys must be set: got %s", token.List(set))
-	}
-	if c.DiscoveryURL != "" {
-		return CheckURL("oidc_discovery_url", c.DiscoveryURL)
-	}
-	if c.JWKSURL != "" {
-		return CheckURL("jwks_url", c.JWKSURL)
-	}
-	if c.CAPEM != "" || len(c.AllowedAddresses) > 0 {
-		return denial.Field(set[0], "the keys are given inline: ca_pem and allowed_addresses would mean nothing")
-	}
-	_, err := c.inlineKeys()
-	return err
-}
-
 func (c *Config) checkAlgorithms() error {
 	if len(c.AllowedAlgorithms) == 0 {
 		return denial.Field("allowed_algorithms", "must name at least one algorithm")
 	}
+	supported := token.Algorithms
+	if c.Type == SPIFFE {
+		supported = svidAlgorithms
+	}
 	for _, a := range c.AllowedAlgorithms {
-		if !slices.Contains(token.Algorithms, jose.SignatureAlgorithm(a)) {
-			return denial.Field("allowed_algorithms", "%q is not supported: use any of %v", a, token.Algorithms)
+		if !slices.Contains(supported, jose.SignatureAlgorithm(a)) {
+			return denial.Field("allowed_algorithms", "%q is not supported: use any of %v", a, supported)
 		}
 	}
 	return nil

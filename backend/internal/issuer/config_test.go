@@ -54,7 +54,7 @@ func TestValidateAccepts(t *testing.T) {
 	}
 }
 
-const oneSource = `exactly one of oidc_discovery_url, jwks_url, jwks, jwt_validation_pubkeys must be set`
+const oneSource = `exactly one of oidc_discovery_url, jwks_url, jwks, jwt_validation_pubkeys, introspection_url must be set`
 
 func TestValidateRefuses(t *testing.T) {
 	rsaPEM := pemOf(&rsa2048().PublicKey)

@@ -1,6 +1,10 @@
 package issuer
 
-import "net/netip"
+import (
+	"context"
+	"net/netip"
+	"time"
+)
 
 // The bounds that tests count against.
 const (
@@ -21,4 +25,32 @@ func CheckAddress(listed []string, written, host, ip string) error {
 		return err
 	}
 	return addressPolicy{listed: prefixes, written: []string{written}}.check(host, address)
+}
+
+// MaxUnderWay, MaxAnswers and AnswerAge bound what an issuer is asked about tokens.
+const (
+	MaxUnderWay = maxUnderWay
+	MaxAnswers  = maxAnswers
+	AnswerAge   = answerAge
+)
+
+// SetTimeout bounds the requests about tokens that begin from now on.
+func (i *Issuer) SetTimeout(d time.Duration) { i.introspection.timeout = d }
+
+// Full tells whether a further request about a token would have to wait.
+func (i *Issuer) Full() bool {
+	free := i.introspection.slots.TryAcquire(1)
+	if free {
+		i.introspection.slots.Release(1)
+	}
+	return !free
+}
+
+// Drain waits for the requests about tokens that are under way.
+func (i *Issuer) Drain(ctx context.Context) error {
+	err := i.introspection.slots.Acquire(ctx, maxUnderWay)
+	if err == nil {
+		i.introspection.slots.Release(maxUnderWay)
+	}
+	return err
 }

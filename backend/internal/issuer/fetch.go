@@ -1,6 +1,7 @@
 package issuer
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -27,19 +28,25 @@ const (
 // fetcher gets an issuer's keys over the network.
 type fetcher struct {
 	client       *http.Client
-	discoveryURL string // with its well-known suffix; "" if jwksURL is configured
-	jwksURL      string
+	discoveryURL string // with its well-known suffix; "" if keysURL is configured
+	keysURL      string
 	issuer       string // what the discovery document must say
+	suits        purpose
 }
 
 func newFetcher(c *Config) (*fetcher, error) {
-	f := &fetcher{jwksURL: c.JWKSURL, issuer: c.BoundIssuer}
-	configured := c.JWKSURL
+	f := &fetcher{keysURL: cmp.Or(c.JWKSURL, c.SPIFFEBundleURL), issuer: c.BoundIssuer, suits: c.purpose()}
 	if c.DiscoveryURL != "" {
-		configured = c.DiscoveryURL
 		f.discoveryURL = strings.TrimSuffix(c.DiscoveryURL, "/") + "/.well-known/openid-configuration"
 	}
-	u, err := url.Parse(configured)
+	var err error
+	f.client, err = newClient(c, checkRedirect)
+	return f, err
+}
+
+// newClient makes the client for all requests to an issuer.
+func newClient(c *Config, checkRedirect func(*http.Request, []*http.Request) error) (*http.Client, error) {
+	u, err := url.Parse(c.remoteURL())
 	if err != nil {
 		return nil, err
 	}
@@ -53,7 +60,7 @@ func newFetcher(c *Config) (*fetcher, error) {
 			return nil, err
 		}
 	}
-	f.client = &http.Client{
+	return &http.Client{
 		Timeout:       fetchTimeout,
 		CheckRedirect: checkRedirect,
 		Transport: &http.Transport{
@@ -67,8 +74,7 @@ func newFetcher(c *Config) (*fetcher, error) {
 			IdleConnTimeout:        30 * time.Second,
 			MaxResponseHeaderBytes: 64 << 10,
 		},
-	}
-	return f, nil
+	}, nil
 }
 
 func checkRedirect(r *http.Request, via []*http.Request) error {
@@ -103,18 +109,18 @@ func (f *fetcher) fetch(ctx context.Context) (keySet, error) {
 	// Keys rotate seldom: an idle connection would only outlive an issuer that
 	// is configured no more.
 	defer f.client.CloseIdleConnections()
-	jwksURL := f.jwksURL
+	keysURL := f.keysURL
 	if f.discoveryURL != "" {
 		var err error
-		if jwksURL, err = f.discover(ctx); err != nil {
+		if keysURL, err = f.discover(ctx); err != nil {
 			return keySet{}, err
 		}
 	}
-	body, err := f.get(ctx, jwksURL)
+	body, err := f.get(ctx, keysURL)
 	if err != nil {
 		return keySet{}, fmt.Errorf("JWKS: %w", err)
 	}
-	set, err := parseJWKS(body)
+	set, err := parseJWKS(body, f.suits)
 	if err != nil {
 		return keySet{}, fmt.Errorf("JWKS: %w", err)
 	}
@@ -148,20 +154,33 @@ func (f *fetcher) get(ctx context.Context, target string) ([]byte, error) {
 		return nil, err
 	}
 	request.Header.Set("Accept", "application/json, application/jwk-set+json")
-	response, err := f.client.Do(request)
+	return answerTo(f.client, request)
+}
+
+// answerTo makes a request and returns the body of its answer.
+func answerTo(client *http.Client, request *http.Request) ([]byte, error) {
+	response, err := client.Do(request)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = response.Body.Close() }()
 	if response.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("%s answered status %d", target, response.StatusCode)
+		return nil, &statusError{url: request.URL.String(), status: response.StatusCode}
 	}
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxBody+1))
 	if err != nil {
 		return nil, err
 	}
 	if len(body) > maxBody {
-		return nil, fmt.Errorf("%s answered more than %d bytes", target, maxBody)
+		return nil, fmt.Errorf("%s answered more than %d bytes", request.URL, maxBody)
 	}
 	return body, nil
 }
+
+// statusError is an answer with another status than 200.
+type statusError struct {
+	url    string
+	status int
+}
+
+func (e *statusError) Error() string { return fmt.Sprintf("%s answered status %d", e.url, e.status) }

@@ -126,7 +126,7 @@ func trusted(t testing.TB, jwks string, edit func(*issuer.Config)) *issuer.Issue
 
 // verifyInline verifies a token at the time at which it was issued.
 func verifyInline(i *issuer.Issuer, u *token.Unverified) error {
-	_, _, err := i.Verify(context.Background(), u, newClock().Now(), 0)
+	_, _, err := i.VerifyToken(context.Background(), u, issuer.Check{Now: newClock().Now()})
 	return err
 }
 
@@ -244,7 +244,7 @@ func newRemote(t testing.TB, p *idp, edit func(*issuer.Config)) *remote {
 func (r *remote) verify(key jose.JSONWebKey) error { return r.verifyContext(context.Background(), key) }
 
 func (r *remote) verifyContext(ctx context.Context, key jose.JSONWebKey) error {
-	_, _, err := r.Verify(ctx, sign(key, claimsAt(r.Now(), nil), nil), r.Now(), 0)
+	_, _, err := r.VerifyToken(ctx, sign(key, claimsAt(r.Now(), nil), nil), issuer.Check{Now: r.Now()})
 	return err
 }
 

@@ -10,83 +10,131 @@ import (
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/token"
 )
 
-// Issuer verifies the tokens of one trusted issuer.
+// Issuer verifies the tokens of one trusted issuer. It has its keys from one
+// place: inline, remote, or not at all, if it is asked about each token.
 type Issuer struct {
 	*Config
-	inline keySet
-	remote *remote // nil if the keys are inline
+	inline        keySet
+	remote        *remote
+	introspection *introspection
 }
 
 // Options are what an issuer needs from outside.
 type Options struct {
 	Now func() time.Time
-	// OnFetch is told of every fetch of the issuer's keys.
+	// OnFetch is told of every request to the issuer.
 	OnFetch func(name string, f Fetch)
 }
 
-// Fetch is how one fetch of an issuer's keys ended.
+// Fetch is how one request to an issuer ended.
 type Fetch struct {
 	Err error
 	// Turned tells that the one before ended otherwise: an outage begins or ends.
 	Turned bool
+	// Introspection tells that the issuer was asked about a token, and not for
+	// its keys.
+	Introspection bool
+}
+
+// Check is what a token is checked with, beside the configuration of its issuer.
+type Check struct {
+	Now    time.Time
+	Leeway time.Duration
+	// Offline asks nobody: the keys and answers that are held decide.
+	Offline bool
 }
 
 // New makes an issuer from a valid configuration. It makes no request.
 func New(c *Config, o Options) (*Issuer, error) {
+	c = c.normal()
 	i := &Issuer{Config: c}
+	onFetch := func(f Fetch) { o.OnFetch(c.Name, f) }
 	var err error
-	if c.DiscoveryURL == "" && c.JWKSURL == "" {
+	switch {
+	case c.IntrospectionURL != "":
+		i.introspection, err = newIntrospection(c, o.Now, onFetch)
+	case c.remoteURL() != "":
+		i.remote = &remote{now: o.Now, onFetch: onFetch}
+		i.remote.fetcher, err = newFetcher(c)
+	default:
 		i.inline, err = c.inlineKeys()
-		return i, err
 	}
-	i.remote = &remote{now: o.Now, onFetch: func(f Fetch) { o.OnFetch(c.Name, f) }}
-	i.remote.fetcher, err = newFetcher(c)
 	return i, err
 }
 
-// Adopt takes over the keys that an earlier form of the issuer has fetched, if
-// they come from the same place: a change of configuration does not forget them.
+// Adopt takes over the keys that an earlier form of the issuer has fetched, and
+// the answers that it got, if they come from the same place: a change of
+// configuration does not forget them.
 func (i *Issuer) Adopt(old *Issuer) {
-	if i.remote == nil || old == nil || old.remote == nil {
+	if old == nil || !i.sameOrigin(old.Config) {
 		return
 	}
-	a, b := i.Config, old.Config
-	if a.Name == b.Name && a.BoundIssuer == b.BoundIssuer && a.DiscoveryURL == b.DiscoveryURL && a.JWKSURL == b.JWKSURL &&
-		a.CAPEM == b.CAPEM && slices.Equal(a.AllowedAddresses, b.AllowedAddresses) {
+	if i.remote != nil && old.remote != nil {
 		i.remote = old.remote
+	}
+	if i.introspection != nil && old.introspection != nil {
+		i.introspection = old.introspection
 	}
 }
 
-// Verify checks a token with the keys of this issuer alone, and returns its
+// VerifyToken checks a token with the keys of this issuer alone, and returns its
 // claims and dates.
-func (i *Issuer) Verify(ctx context.Context, u *token.Unverified, now time.Time, leeway time.Duration) (token.Claims, token.Dates, error) {
+func (i *Issuer) VerifyToken(ctx context.Context, u *token.Unverified, c Check) (token.Claims, token.Dates, error) {
+	if i.Introspects() {
+		return nil, token.Dates{}, refuse("introspection_url", "the issuer %q has no keys: it is asked about each token", i.Name)
+	}
 	if !slices.Contains(i.AllowedAlgorithms, string(u.Header.Algorithm)) {
 		return nil, token.Dates{}, refuse("alg", "header \"alg\" %q is not among the allowed_algorithms of the issuer %q", u.Header.Algorithm, i.Name)
 	}
-	claims, err := i.verifySignature(ctx, u)
+	claims, err := i.verifySignature(ctx, u, c.Offline)
 	if err != nil {
 		return nil, token.Dates{}, err
 	}
-	dates, err := u.Validate(claims, token.Expect{
-		Issuer: i.BoundIssuer, Audiences: i.BoundAudiences, Types: token.ForeignTypes(),
-		Now: now, Leeway: leeway, MaxAge: i.MaxTokenAge, Required: i.RequiredClaims,
-	})
+	if err := i.checkTokenType(u); err != nil {
+		return nil, token.Dates{}, err
+	}
+	dates, err := i.CheckClaims(claims, c)
 	if err != nil {
 		return nil, token.Dates{}, err
 	}
 	return claims, dates, nil
 }
 
-func (i *Issuer) verifySignature(ctx context.Context, u *token.Unverified) (token.Claims, error) {
-	candidates := i.inline.candidates(u.Header)
-	if i.remote != nil {
-		var err error
-		if candidates, err = i.remote.candidates(ctx, u.Header); err != nil {
-			return nil, denial.New(denial.TemporarilyUnavailable, denial.Subject, "issuer_keys",
-				"the keys of the issuer %q cannot be had now: see issuers/%s/status", i.Name, i.Name).Because(err)
-		}
+func (i *Issuer) checkTokenType(u *token.Unverified) error {
+	if i.Type == SPIFFE {
+		return checkSVIDType(u.Header.Type)
 	}
-	var err error = refuse("kid", "the issuer %q has no key that fits the header \"alg\" and \"kid\"", i.Name)
+	return u.CheckType(token.ForeignTypes())
+}
+
+// CheckClaims checks everything that does not need the token itself: who issued
+// the claims and for whom, dates, and required claims.
+func (i *Issuer) CheckClaims(claims token.Claims, c Check) (token.Dates, error) {
+	expect := token.Expect{
+		Issuer: i.BoundIssuer, Audiences: i.BoundAudiences,
+		Now: c.Now, Leeway: c.Leeway, MaxAge: i.MaxTokenAge, Required: i.RequiredClaims,
+	}
+	switch {
+	case i.Type == SPIFFE:
+		if err := i.checkSVIDSubject(claims); err != nil {
+			return token.Dates{}, err
+		}
+		expect.AnyIssuer = true // the trust domain of "sub" has taken its place
+	case i.Introspects():
+		if _, err := claims.Required("sub"); err != nil {
+			return token.Dates{}, err
+		}
+		expect.AnyIssuer = !claims.Has("iss") // optional (RFC 7662 §2.2)
+	}
+	return expect.Check(claims)
+}
+
+func (i *Issuer) verifySignature(ctx context.Context, u *token.Unverified, offline bool) (token.Claims, error) {
+	candidates, err := i.candidates(ctx, u.Header, offline)
+	if err != nil {
+		return nil, err
+	}
+	err = refuse("kid", "the issuer %q has no key that fits the header \"alg\" and \"kid\"", i.Name)
 	for _, key := range candidates {
 		var claims token.Claims
 		if claims, err = u.Verify(key.Key); err == nil {
@@ -94,6 +142,27 @@ func (i *Issuer) verifySignature(ctx context.Context, u *token.Unverified) (toke
 		}
 	}
 	return nil, err
+}
+
+func (i *Issuer) candidates(ctx context.Context, h token.Header, offline bool) ([]publicKey, error) {
+	if i.remote == nil {
+		return i.inline.candidates(h), nil
+	}
+	get, problem := i.remote.candidates, "cannot be had now"
+	if offline {
+		get = func(_ context.Context, h token.Header) ([]publicKey, error) { return i.remote.held(h) }
+		problem = "are not held, and nothing is fetched offline"
+	}
+	keys, err := get(ctx, h)
+	if err != nil {
+		return nil, i.unavailable("issuer_keys", "the keys of the issuer %q %s", i.Name, problem).Because(err)
+	}
+	return keys, nil
+}
+
+// unavailable is a refusal that is not the token's fault.
+func (i *Issuer) unavailable(rule, format string, args ...any) *denial.Error {
+	return denial.New(denial.TemporarilyUnavailable, denial.Subject, rule, format+": see issuers/%s/status", append(args, i.Name)...)
 }
 
 // Subject returns the subject under which a token of this issuer goes on:
@@ -120,15 +189,18 @@ func (i *Issuer) Subject(claims token.Claims, others map[string]*Issuer) (string
 	return sub, nil
 }
 
-// Status tells which keys are held and how the last fetch went.
+// Status tells which keys are held and how the last request went.
 func (i *Issuer) Status() Status {
-	if i.remote == nil {
-		return Status{KeyIDs: i.inline.ids()}
+	switch {
+	case i.introspection != nil:
+		return i.introspection.status()
+	case i.remote != nil:
+		return i.remote.status()
 	}
-	return i.remote.status()
+	return Status{KeyIDs: i.inline.ids()}
 }
 
-// Refresh fetches the keys now; it does nothing if they are inline.
+// Refresh fetches the keys now; it does nothing if there are none to fetch.
 func (i *Issuer) Refresh(ctx context.Context) error {
 	if i.remote == nil {
 		return nil

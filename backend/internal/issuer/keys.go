@@ -59,9 +59,22 @@ func (s keySet) ids() []string {
 	return out
 }
 
+// purpose tells by its "use" and "kid" whether a key is for an issuer's tokens.
+type purpose func(jwk *jose.JSONWebKey) bool
+
+func forSignatures(jwk *jose.JSONWebKey) bool { return jwk.Use == "" || jwk.Use == "sig" }
+
+// purpose returns what the keys of the issuer are for.
+func (c *Config) purpose() purpose {
+	if c.Type == SPIFFE {
+		return forSVIDs
+	}
+	return forSignatures
+}
+
 // parseJWKS reads a JWK set (RFC 7517 §5). A key that is unusable, symmetric,
-// or not for signatures is skipped: one bad key does not cost the others.
-func parseJWKS(data []byte) (keySet, error) {
+// or not for the purpose is skipped: one bad key does not cost the others.
+func parseJWKS(data []byte, suits purpose) (keySet, error) {
 	var document struct {
 		Keys []json.RawMessage `json:"keys"`
 	}
@@ -73,7 +86,7 @@ func parseJWKS(data []byte) (keySet, error) {
 		if len(set.keys) == maxKeys {
 			break
 		}
-		if key, ok := parseJWK(raw); ok {
+		if key, ok := parseJWK(raw, suits); ok {
 			set.keys = append(set.keys, key)
 		}
 	}
@@ -83,12 +96,9 @@ func parseJWKS(data []byte) (keySet, error) {
 	return set, nil
 }
 
-func parseJWK(raw json.RawMessage) (publicKey, bool) {
+func parseJWK(raw json.RawMessage, suits purpose) (publicKey, bool) {
 	var jwk jose.JSONWebKey
-	if err := json.Unmarshal(raw, &jwk); err != nil || !jwk.Valid() {
-		return publicKey{}, false
-	}
-	if jwk.Use != "" && jwk.Use != "sig" {
+	if err := json.Unmarshal(raw, &jwk); err != nil || !jwk.Valid() || !suits(&jwk) {
 		return publicKey{}, false
 	}
 	public := jwk.Public()
@@ -166,7 +176,7 @@ func (c *Config) inlineKeys() (keySet, error) {
 		if holdsPrivateKey(c.JWKS) {
 			return keySet{}, denial.Field("jwks", "holds a private or symmetric key: give the public keys only, and consider that key disclosed")
 		}
-		set, err := parseJWKS([]byte(c.JWKS))
+		set, err := parseJWKS([]byte(c.JWKS), c.purpose())
 		if err != nil {
 			return keySet{}, denial.Field("jwks", "%s", err)
 		}

@@ -67,6 +67,15 @@ func (r *remote) candidates(ctx context.Context, h token.Header) ([]publicKey, e
 	return c.set.candidates(h), nil
 }
 
+// held returns the same without asking anybody.
+func (r *remote) held(h token.Header) ([]publicKey, error) {
+	c := r.cached()
+	if c.age >= maxStale {
+		return nil, cmp.Or(c.err, errNoKeys)
+	}
+	return c.set.candidates(h), nil
+}
+
 // refreshFor fetches the keys; it waits no longer than patience if there are
 // others to make do with.
 func (r *remote) refreshFor(ctx context.Context, others bool) error {

@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-jose/go-jose/v4"
+
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/denial"
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/issuer"
 )
@@ -465,4 +467,32 @@ func TestFetchOutlivesItsRequest(t *testing.T) {
 	}
 	r.mustVerify(t, key)
 	p.wantFetches(t, 1)
+}
+
+// Offline nothing is fetched: the keys that are held decide.
+func TestOffline(t *testing.T) {
+	const notHeld = `subject: the keys of the issuer "idp" are not held, and nothing is fetched offline: see issuers/idp/status`
+	before, after := newKey("k1"), newKey("k2")
+	p := newIDP(t, before)
+	r := newRemote(t, p, nil)
+	offline := func(key jose.JSONWebKey) error {
+		_, _, err := r.VerifyToken(t.Context(), sign(key, claimsAt(r.Now(), nil), nil), issuer.Check{Now: r.Now(), Offline: true})
+		return err
+	}
+	wantDenied(t, offline(before), denial.TemporarilyUnavailable, "issuer_keys", notHeld)
+	p.wantFetches(t, 0)
+	r.mustVerify(t, before)
+	p.publish(after)
+	r.advance(issuer.MaxStale - time.Nanosecond)
+	if err := offline(before); err != nil {
+		t.Error(err)
+	}
+	wantDenied(t, offline(after), denial.InvalidRequest, "kid", noFittingKey)
+	r.advance(time.Nanosecond)
+	wantDenied(t, offline(before), denial.TemporarilyUnavailable, "issuer_keys", notHeld)
+	p.wantFetches(t, 1)
+	_, _, err := trusted(t, jwks(before), nil).VerifyToken(t.Context(), sign(before, goodToken(), nil), issuer.Check{Now: newClock().Now(), Offline: true})
+	if err != nil {
+		t.Errorf("inline keys: %s", err)
+	}
 }

@@ -5,6 +5,8 @@ package mint
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
+	"reflect"
 	"strings"
 	"time"
 
@@ -15,7 +17,8 @@ import (
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/token"
 )
 
-// Params are what goes into one token. Every field but Scope must be set.
+// Params are what goes into one token. Every field must be set but Scope, Acting,
+// Authentication and Claims.
 type Params struct {
 	Type     string // the "typ" header: one of token.Kinds
 	Issuer   string
@@ -28,15 +31,26 @@ type Params struct {
 	ID       string    // "jti"
 	Chain    string    // "txn"
 	Lineage  token.Lineage
+	Acting   token.Acting // "act"
+	// Authentication is auth_time, acr and amr of the subject token (RFC 9068
+	// §2.2.1); Claims are further ones that the role adds.
+	Authentication, Claims token.Claims
 }
 
 // Build returns the claims (RFC 9068 §2.2): "aud" is a string if there is one
 // audience, "scope" is left out if none was granted.
 func Build(p Params) token.Claims {
-	claims := token.Claims{
+	claims := token.Claims{}
+	// First, so that none of them can take the place of one below.
+	maps.Copy(claims, p.Claims)
+	maps.Copy(claims, p.Authentication)
+	maps.Copy(claims, token.Claims{
 		"iss": p.Issuer, "sub": p.Subject, "client_id": p.ClientID,
 		"iat": p.IssuedAt.Unix(), "exp": p.Expires.Unix(),
 		"jti": p.ID, "txn": p.Chain, "lineage": p.Lineage.Claim(), "aud": p.Audience,
+	})
+	if act := p.Acting.Claim(); act != nil {
+		claims["act"] = act
 	}
 	if len(p.Audience) == 1 {
 		claims["aud"] = p.Audience[0]
@@ -47,15 +61,32 @@ func Build(p Params) token.Claims {
 	return claims
 }
 
+// maxPayload leaves room for the longest header and signature within
+// [token.MaxBytes], in which the payload takes four characters for three bytes.
+const maxPayload = (token.MaxBytes - 2048) * 3 / 4
+
+// Payload returns the claims as they are signed, unless they are too long.
+func Payload(p Params) ([]byte, error) {
+	payload, err := json.Marshal(Build(p))
+	if err != nil {
+		return nil, denial.Server(denial.Mint, err)
+	}
+	if len(payload) > maxPayload {
+		return nil, denial.New(denial.InvalidRequest, denial.Mint, "size",
+			"the claims would be %d bytes long: the limit is %d; ask for fewer audiences or scopes, or map fewer claims", len(payload), maxPayload)
+	}
+	return payload, nil
+}
+
 // Token builds, signs and checks one token. Now is the time of the check.
 func Token(key *keyring.Key, p Params, now time.Time) (token.Secret, error) {
-	signed, err := sign(key, p.Type, Build(p))
+	payload, err := Payload(p)
+	if err != nil {
+		return "", err
+	}
+	signed, err := sign(key, p.Type, payload)
 	if err != nil {
 		return "", denial.Server(denial.Mint, err)
-	}
-	if size := len(signed.Reveal()); size > token.MaxBytes {
-		return "", denial.New(denial.InvalidRequest, denial.Mint, "size",
-			"the token would be %d bytes long: the limit is %d; ask for fewer audiences or scopes", size, token.MaxBytes)
 	}
 	if err := check(signed, key, p, now); err != nil {
 		return "", denial.Server(denial.Mint, fmt.Errorf("our own token failed its check: %w", err))
@@ -63,11 +94,7 @@ func Token(key *keyring.Key, p Params, now time.Time) (token.Secret, error) {
 	return signed, nil
 }
 
-func sign(key *keyring.Key, typ string, claims token.Claims) (token.Secret, error) {
-	payload, err := json.Marshal(claims)
-	if err != nil {
-		return "", err
-	}
+func sign(key *keyring.Key, typ string, payload []byte) (token.Secret, error) {
 	active := key.Active()
 	if active.Signer() == nil {
 		return "", fmt.Errorf("key %q cannot sign", active.KeyID)
@@ -127,6 +154,10 @@ func checkClaims(claims token.Claims, dates token.Dates, p Params, now time.Time
 	if err != nil {
 		return err
 	}
+	acting, err := token.ParseActing(claims, "")
+	if err != nil {
+		return err
+	}
 	switch {
 	case claims["sub"] != p.Subject || p.Subject == "":
 		return fmt.Errorf("sub: expected %q", p.Subject)
@@ -136,6 +167,8 @@ func checkClaims(claims token.Claims, dates token.Dates, p Params, now time.Time
 		return fmt.Errorf("jti: expected %q", p.ID)
 	case len(audience) != len(p.Audience) || len(scopes) != len(p.Scope):
 		return fmt.Errorf("expected %d audiences and %d scopes", len(p.Audience), len(p.Scope))
+	case !reflect.DeepEqual(acting, p.Acting):
+		return fmt.Errorf("act: expected %d actors, and got others", len(p.Acting))
 	case !dates.Expires.Equal(p.Expires) || !dates.IssuedAt.Equal(p.IssuedAt):
 		return fmt.Errorf("exp and iat: expected %s and %s", p.Expires, p.IssuedAt)
 	case dates.Expires.After(key.Active().LastVerifiable(now)):

@@ -29,7 +29,7 @@ const maxTargets = 10
 
 // Audiences decides "aud": every requested target must be allowed by the role
 // and the guardrail, or the whole request is refused (RFC 8693 §2.2.2).
-func (r *Role) Audiences(audience, resource []string, guardrail Guardrail) ([]string, error) {
+func (r *Role) Audiences(audience, resource []string, guardrail Guardrail, trace *denial.Trace) ([]string, error) {
 	for _, res := range resource {
 		if err := checkResource(res); err != nil {
 			return nil, err
@@ -56,6 +56,7 @@ func (r *Role) Audiences(audience, resource []string, guardrail Guardrail) ([]st
 		}
 		if !slices.Contains(granted, t) {
 			granted = append(granted, t)
+			trace.Pass(denial.Decide, "allowed_audiences", "%q is allowed by the role and by the mount", t)
 		}
 	}
 	return granted, nil
@@ -85,7 +86,7 @@ type SubjectScope struct {
 
 // Scopes decides "scope". What is asked for explicitly is granted or the
 // request is refused; the role's defaults are narrowed to what may be granted.
-func (r *Role) Scopes(requested []string, subject SubjectScope, guardrail Guardrail) ([]string, error) {
+func (r *Role) Scopes(requested []string, subject SubjectScope, guardrail Guardrail, trace *denial.Trace) ([]string, error) {
 	explicit := len(requested) > 0
 	if !explicit {
 		requested = r.DefaultScopes
@@ -99,15 +100,17 @@ func (r *Role) Scopes(requested []string, subject SubjectScope, guardrail Guardr
 			if explicit {
 				return nil, err
 			}
+			trace.Pass(denial.Decide, err.Rule, "the default scope %q is left out: %s", s, err.Reason)
 			continue
 		}
 		granted = append(granted, s)
+		trace.Pass(denial.Decide, "allowed_scopes", "%q is allowed by the role, the mount and the subject's scopes", s)
 	}
 	return granted, nil
 }
 
-func (r *Role) checkScope(scope string, subject SubjectScope, guardrail Guardrail) error {
-	refuse := func(rule, format string, args ...any) error {
+func (r *Role) checkScope(scope string, subject SubjectScope, guardrail Guardrail) *denial.Error {
+	refuse := func(rule, format string, args ...any) *denial.Error {
 		return denial.New(denial.InvalidScope, denial.Decide, rule, format, args...)
 	}
 	switch {

@@ -29,7 +29,7 @@ func TestAudiences(t *testing.T) {
 		{"TX-8 ten", slices.Repeat([]string{orders}, 10), nil, []string{orders}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got, err := goodRole().Audiences(c.audience, c.resource, everything)
+			got, err := goodRole().Audiences(c.audience, c.resource, everything, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -101,7 +101,7 @@ func TestAudiencesRefused(t *testing.T) {
 			if c.edit != nil {
 				c.edit(r)
 			}
-			got, err := r.Audiences(c.audience, c.resource, c.guardrail)
+			got, err := r.Audiences(c.audience, c.resource, c.guardrail, nil)
 			if got != nil {
 				t.Errorf("got %q beside the error", got)
 			}
@@ -114,7 +114,7 @@ func TestAudiencesRefused(t *testing.T) {
 func TestResourceWithQuery(t *testing.T) {
 	r := goodRole()
 	r.AllowedAudiences = []string{"https://orders.example/?x=1", "urn:orders"}
-	if _, err := r.Audiences(nil, r.AllowedAudiences, everything); err != nil {
+	if _, err := r.Audiences(nil, r.AllowedAudiences, everything, nil); err != nil {
 		t.Error(err)
 	}
 }
@@ -128,14 +128,14 @@ func TestScopes(t *testing.T) {
 	scopes := strings.Fields
 	grant := func(requested, want string) {
 		t.Helper()
-		got, err := r.Scopes(scopes(requested), subject, guardrail)
+		got, err := r.Scopes(scopes(requested), subject, guardrail, nil)
 		if err != nil || !slices.Equal(got, scopes(want)) {
 			t.Errorf("%q: got %q, %v, want %q", requested, got, err, want)
 		}
 	}
 	deny := func(requested, rule, text string) {
 		t.Helper()
-		got, err := r.Scopes(scopes(requested), subject, guardrail)
+		got, err := r.Scopes(scopes(requested), subject, guardrail, nil)
 		if got != nil {
 			t.Errorf("%q: got %q beside the error", requested, got)
 		}

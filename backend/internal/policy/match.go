@@ -5,7 +5,6 @@ import (
 	"maps"
 	"math"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/ryanuber/go-glob"
@@ -15,11 +14,13 @@ import (
 )
 
 // Match tells whether the role takes a subject with these verified claims.
-func (r *Role) Match(claims token.Claims) error {
+func (r *Role) Match(claims token.Claims, trace *denial.Trace) error {
 	if r.BoundSubject != "" {
-		if sub, _ := claims["sub"].(string); sub != r.BoundSubject {
+		sub, _ := claims["sub"].(string)
+		if sub != r.BoundSubject {
 			return refuse("bound_subject", `"sub" claim: the role %q is bound to another subject`, r.Name)
 		}
+		trace.Pass(denial.Subject, "bound_subject", `"sub" is %s`, token.List([]string{sub}))
 	}
 	if len(r.BoundAudiences) > 0 {
 		audience, err := claims.Strings("aud")
@@ -30,51 +31,23 @@ func (r *Role) Match(claims token.Claims) error {
 			return refuse("bound_audiences", `"aud" claim: the role %q expects one of %s but got %s`,
 				r.Name, token.List(r.BoundAudiences), token.List(audience))
 		}
+		trace.Pass(denial.Subject, "bound_audiences", `"aud" is %s`, token.List(audience))
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.BoundClaims)) {
-		value, ok := lookUp(claims, name)
+		value, ok := claims.LookUp(name)
 		if !ok {
 			return refuse("bound_claims", "claim %q is missing and the role %q binds it", name, r.Name)
 		}
 		if !matchAny(value, r.BoundClaims[name], r.BoundClaimsType) {
 			return refuse("bound_claims", "claim %q does not have a value that the role %q is bound to", name, r.Name)
 		}
+		trace.Pass(denial.Subject, "bound_claims", "claim %q has a value that the role is bound to", name)
 	}
 	return nil
 }
 
 func refuse(rule, format string, args ...any) *denial.Error {
 	return denial.New(denial.InvalidRequest, denial.Subject, rule, format, args...)
-}
-
-// lookUp finds a claim by its name or, if the name begins with a slash, by JSON
-// pointer (RFC 6901).
-func lookUp(claims token.Claims, name string) (any, bool) {
-	if !strings.HasPrefix(name, "/") {
-		v, ok := claims[name]
-		return v, ok
-	}
-	unescape := strings.NewReplacer("~1", "/", "~0", "~")
-	var at any = map[string]any(claims)
-	for part := range strings.SplitSeq(name[1:], "/") {
-		switch node := at.(type) {
-		case map[string]any:
-			next, ok := node[unescape.Replace(part)]
-			if !ok {
-				return nil, false
-			}
-			at = next
-		case []any:
-			i, err := strconv.Atoi(part)
-			if err != nil || i < 0 || i >= len(node) || strconv.Itoa(i) != part {
-				return nil, false
-			}
-			at = node[i]
-		default:
-			return nil, false
-		}
-	}
-	return at, true
 }
 
 // matchAny tells whether a claim, or one element of it if it is an array, is

@@ -26,7 +26,7 @@ func TestBoundClaims(t *testing.T) {
 	match := func(name string, want any) error {
 		r := goodRole()
 		r.BoundSubject, r.BoundClaims, r.BoundClaimsType = "", map[string]any{name: want}, how
-		return r.Match(claims(subject))
+		return r.Match(claims(subject), nil)
 	}
 	allow := func(name string, want any) {
 		t.Helper()
@@ -145,14 +145,14 @@ func TestBoundClaims(t *testing.T) {
 func TestEveryBoundClaimMustMatch(t *testing.T) {
 	r := goodRole()
 	r.BoundSubject, r.BoundClaims = "", map[string]any{"env": "prod", "admin": true, "n": 43.0}
-	wantDenied(t, r.Match(claims(subject)), denial.InvalidRequest, "bound_claims",
+	wantDenied(t, r.Match(claims(subject), nil), denial.InvalidRequest, "bound_claims",
 		`subject: claim "n" does not have a value that the role "orders" is bound to`)
 	r.BoundClaims["n"] = 42.0
-	if err := r.Match(claims(subject)); err != nil {
+	if err := r.Match(claims(subject), nil); err != nil {
 		t.Error(err)
 	}
 	r.BoundSubject = "bob"
-	wantDenied(t, r.Match(claims(subject)), denial.InvalidRequest, "bound_subject",
+	wantDenied(t, r.Match(claims(subject), nil), denial.InvalidRequest, "bound_subject",
 		`subject: "sub" claim: the role "orders" is bound to another subject`)
 }
 
@@ -161,7 +161,7 @@ func TestBoundSubject(t *testing.T) {
 		`{"sub":"alice"}`: true, `{"sub":"alice2"}`: false, `{"sub":"Alice"}`: false, `{"sub":"*"}`: false,
 		`{"sub":""}`: false, `{}`: false, `{"sub":null}`: false, `{"sub":["alice"]}`: false,
 	} {
-		err := goodRole().Match(claims(text))
+		err := goodRole().Match(claims(text), nil)
 		if want && err != nil {
 			t.Errorf("%s: %s", text, err)
 		}
@@ -187,7 +187,7 @@ func TestBoundAudiences(t *testing.T) {
 		t.Run(c.aud, func(t *testing.T) {
 			r := goodRole()
 			r.BoundAudiences = []string{"vault", "engine"}
-			err := r.Match(claims(`{"sub":"alice","aud":` + c.aud + `}`))
+			err := r.Match(claims(`{"sub":"alice","aud":`+c.aud+`}`), nil)
 			if c.rule == "" {
 				if err != nil {
 					t.Error(err)
@@ -199,7 +199,7 @@ func TestBoundAudiences(t *testing.T) {
 	}
 	r := goodRole()
 	r.BoundAudiences = []string{"vault", "engine"}
-	wantDenied(t, r.Match(claims(`{"sub":"alice"}`)), denial.InvalidRequest, "bound_audiences", expected+`[]`)
+	wantDenied(t, r.Match(claims(`{"sub":"alice"}`), nil), denial.InvalidRequest, "bound_audiences", expected+`[]`)
 }
 
 // A pattern holds its first and last part to the ends of the text. In a
@@ -222,7 +222,7 @@ func FuzzGlobIsAnchored(f *testing.F) {
 
 		r := goodRole()
 		r.BoundClaims, r.BoundClaimsType = map[string]any{"a": pattern}, policy.MatchGlob
-		if got := r.Match(token.Claims{"sub": "alice", "a": value}) == nil; got != (begins && ends) {
+		if got := r.Match(token.Claims{"sub": "alice", "a": value}, nil) == nil; got != (begins && ends) {
 			t.Errorf("the claim %q, bound to %q: %t", value, pattern, got)
 		}
 		if got := (policy.Guardrail{pattern}).Allows(value); got != (begins && ends && within) {

@@ -29,6 +29,16 @@ type Role struct {
 	BoundAudiences  []string       `json:"bound_audiences"`
 	BoundClaims     map[string]any `json:"bound_claims"`
 	BoundClaimsType string         `json:"bound_claims_type"`
+	// Condition is an expression that must be true.
+	Condition string `json:"condition"`
+
+	// Acting for.
+	Delegation         string   `json:"delegation"`
+	ActorSource        string   `json:"actor_source"`
+	ActorIssuers       []string `json:"actor_issuers"`
+	BoundActors        []string `json:"bound_actors"`
+	MayAct             string   `json:"may_act"`
+	MaxDelegationDepth int      `json:"max_delegation_depth"` // 0 for the mount's
 
 	// What.
 	AllowedAudiences []string            `json:"allowed_audiences"`
@@ -37,6 +47,9 @@ type Role struct {
 	DefaultScopes    []string            `json:"default_scopes"`
 	SubjectScopes    string              `json:"subject_scopes"`
 	ScopeMap         map[string][]string `json:"scope_map"`
+	// Subject and Claims are expressions: of "sub", and of further claims by name.
+	Subject string            `json:"subject"`
+	Claims  map[string]string `json:"claims"`
 
 	// How.
 	Key           string        `json:"key"`
@@ -44,16 +57,19 @@ type Role struct {
 	TTL           time.Duration `json:"ttl"`
 	MaxTTL        time.Duration `json:"max_ttl"`
 	GenerateLease bool          `json:"generate_lease"`
+
+	compiled expressions
 }
 
 // Ref names the role in its tokens: the name finds it, the id tells it from a
 // later role of the same name.
 func (r *Role) Ref() string { return r.Name + ":" + r.ID }
 
-// The values of subject_source, bound_claims_type and subject_scopes.
+// The values of subject_source and actor_source, bound_claims_type,
+// subject_scopes, delegation and may_act.
 const (
-	SubjectToken  = "token"
-	SubjectCaller = "caller"
+	SourceToken  = "token"
+	SourceCaller = "caller"
 
 	MatchString = "string"
 	MatchGlob   = "glob"
@@ -61,13 +77,21 @@ const (
 	ScopesIntersect = "intersect"
 	ScopesMap       = "map"
 	ScopesIgnore    = "ignore"
+
+	DelegationForbidden = "forbidden"
+	DelegationOptional  = "optional" // the answer may be without "act"
+	DelegationRequired  = "required"
+
+	MayActHonor   = "honor" // decides if the subject token has it
+	MayActRequire = "require"
 )
 
 // NewRole returns a role with the defaults of every field that has one. It
 // allows nothing yet.
 func NewRole(id, name string) *Role {
 	return &Role{
-		ID: id, Name: name, SubjectSource: SubjectToken, BoundClaimsType: MatchString,
+		ID: id, Name: name, SubjectSource: SourceToken, BoundClaimsType: MatchString,
+		Delegation: DelegationForbidden, ActorSource: SourceToken, MayAct: MayActHonor,
 		SubjectScopes: ScopesIntersect, Type: "at+jwt", GenerateLease: true,
 	}
 }
@@ -75,7 +99,9 @@ func NewRole(id, name string) *Role {
 // Validate checks the role by itself: what can be said without knowing the
 // keys, issuers and guardrails of the mount.
 func (r *Role) Validate() error {
-	checks := []func() error{r.checkChoices, r.checkWho, r.checkCaller, r.checkTargets, r.checkScopes, r.checkTTL}
+	checks := []func() error{
+		r.checkChoices, r.Compile, r.checkWho, r.checkCaller, r.checkDelegation, r.checkExpressions, r.checkTargets, r.checkScopes, r.checkTTL,
+	}
 	for _, check := range checks {
 		if err := check(); err != nil {
 			return err
@@ -89,8 +115,11 @@ func (r *Role) checkChoices() error {
 		field, value string
 		allowed      []string
 	}{
-		{"subject_source", r.SubjectSource, []string{SubjectToken, SubjectCaller}},
+		{"subject_source", r.SubjectSource, []string{SourceToken, SourceCaller}},
 		{"bound_claims_type", r.BoundClaimsType, []string{MatchString, MatchGlob}},
+		{"delegation", r.Delegation, []string{DelegationForbidden, DelegationOptional, DelegationRequired}},
+		{"actor_source", r.ActorSource, []string{SourceToken, SourceCaller}},
+		{"may_act", r.MayAct, []string{MayActHonor, MayActRequire}},
 		{"subject_scopes", r.SubjectScopes, []string{ScopesIntersect, ScopesMap, ScopesIgnore}},
 		{"typ", r.Type, []string{"at+jwt", "JWT"}},
 	} {
@@ -107,7 +136,7 @@ func (r *Role) checkWho() error {
 	if err := checkBoundClaims(r.BoundClaims, r.BoundClaimsType); err != nil {
 		return err
 	}
-	if r.SubjectSource == SubjectCaller {
+	if r.SubjectSource == SourceCaller {
 		return nil
 	}
 	switch {
@@ -117,9 +146,9 @@ func (r *Role) checkWho() error {
 		return denial.Field("issuers", "has more than %d elements", maxItems)
 	case slices.Contains(r.Issuers, Self) && len(r.Issuers) > 1:
 		return denial.Field("issuers", "%q cannot be mixed with other issuers, whose tokens could claim what this engine's do: make a role for each", Self)
-	case r.BoundSubject == "" && len(r.BoundAudiences) == 0 && len(r.BoundClaims) == 0:
+	case r.BoundSubject == "" && len(r.BoundAudiences) == 0 && len(r.BoundClaims) == 0 && len(r.compiled.condition.Claims()) == 0:
 		return denial.Field("bound_claims", "the role would accept every token of its issuers: "+
-			"set at least one of bound_claims, bound_subject, bound_audiences")
+			"set at least one of bound_claims, bound_subject, bound_audiences, or a condition on the subject")
 	case slices.Contains(r.Issuers, Self) && len(r.BoundAudiences) == 0:
 		return denial.Field("bound_audiences", "must be set in a role that accepts this engine's own tokens (issuer %q)", Self)
 	}
@@ -129,7 +158,7 @@ func (r *Role) checkWho() error {
 // checkCaller refuses fields that would silently mean nothing: a caller is
 // identified by Vault, not by a token.
 func (r *Role) checkCaller() error {
-	if r.SubjectSource != SubjectCaller {
+	if r.SubjectSource != SourceCaller {
 		return nil
 	}
 	switch {

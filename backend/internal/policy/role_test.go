@@ -14,7 +14,7 @@ import (
 
 // asCaller makes the good role one for the caller.
 func asCaller(r *policy.Role) {
-	r.SubjectSource, r.Issuers, r.BoundSubject = policy.SubjectCaller, nil, ""
+	r.SubjectSource, r.Issuers, r.BoundSubject = policy.SourceCaller, nil, ""
 }
 
 // bind replaces what the good role binds by claims alone.
@@ -72,7 +72,7 @@ func TestValidateRefuses(t *testing.T) {
 		{"no issuer", func(r *policy.Role) { r.Issuers = nil }, "issuers", `must name at least one issuer (or set subject_source to "caller")`},
 		{
 			"nothing is bound", func(r *policy.Role) { r.BoundSubject = "" },
-			"bound_claims", `the role would accept every token of its issuers: set at least one of bound_claims, bound_subject, bound_audiences`,
+			"bound_claims", `the role would accept every token of its issuers: set at least one of bound_claims, bound_subject, bound_audiences, or a condition on the subject`,
 		},
 		{
 			"self without bound_audiences", func(r *policy.Role) { r.Issuers = []string{"self"} },
@@ -205,13 +205,13 @@ func TestNewRoleAllowsNothing(t *testing.T) {
 		if r.Validate() == nil {
 			t.Errorf("%s: is valid", name)
 		}
-		if got, err := r.Audiences([]string{"x"}, nil, everything); err == nil {
+		if got, err := r.Audiences([]string{"x"}, nil, everything, nil); err == nil {
 			t.Errorf("%s: grants the audience %q", name, got)
 		}
-		if got, err := r.Audiences(nil, nil, everything); err == nil {
+		if got, err := r.Audiences(nil, nil, everything, nil); err == nil {
 			t.Errorf("%s: grants the audience %q by default", name, got)
 		}
-		if got, err := r.Scopes([]string{"read"}, policy.SubjectScope{Scopes: []string{"read"}}, everything); err == nil {
+		if got, err := r.Scopes([]string{"read"}, policy.SubjectScope{Scopes: []string{"read"}}, everything, nil); err == nil {
 			t.Errorf("%s: grants the scope %q", name, got)
 		}
 	}

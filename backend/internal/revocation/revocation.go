@@ -6,6 +6,7 @@
 package revocation
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -67,19 +68,16 @@ func (s *Set) Remove(sel Selector) {
 	delete(s.entries, sel)
 }
 
-// Dead tells whether a token of ours was taken back, itself or an ancestor.
+// Dead tells whether a token of ours was taken back: itself, an ancestor, or a
+// token by which somebody came to act.
 func (s *Set) Dead(jti string, lineage token.Lineage, issued time.Time) bool {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if s.covers(ByID(jti), issued) {
 		return true
 	}
-	for _, ancestor := range lineage.Ancestors {
-		if s.covers(ByID(ancestor), issued) {
-			return true
-		}
-	}
-	return false
+	dead := func(id string) bool { return s.covers(ByID(id), issued) }
+	return slices.ContainsFunc(lineage.Ancestors, dead) || slices.ContainsFunc(lineage.Actors, dead)
 }
 
 func (s *Set) covers(sel Selector, issued time.Time) bool {

@@ -28,8 +28,9 @@ type Header struct {
 // Unverified is a well-formed JWT whose signature nobody has checked: its
 // claims may choose the issuer and the key, and decide nothing else.
 type Unverified struct {
-	Header Header
-	Issuer string
+	Header  Header
+	Issuer  string
+	Subject string // "" if "sub" is absent or no text
 
 	claims  Claims
 	payload []byte
@@ -71,7 +72,18 @@ func Parse(raw Secret) (*Unverified, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Unverified{Header: header, Issuer: issuer, claims: claims, payload: payload.bytes, raw: string(raw)}, nil
+	subject, _ := claims["sub"].(string)
+	return &Unverified{
+		Header: header, Issuer: issuer, Subject: subject,
+		claims: claims, payload: payload.bytes, raw: string(raw),
+	}, nil
+}
+
+// ParseClaims reads claims that come without a token around them, such as the
+// answer to an introspection, as strictly as those of a token.
+func ParseClaims(data []byte) (Claims, error) {
+	object, err := decodeObject(data)
+	return object, err
 }
 
 // split checks size and alphabet (RFC 8725bis §3.14): three non-empty segments

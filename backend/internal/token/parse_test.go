@@ -257,3 +257,36 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// The subject is told as the issuer is: unverified, and only if it is text.
+func TestParseTellsTheSubject(t *testing.T) {
+	for payload, want := range map[string]string{
+		goodPayload: "alice", `{"sub":""}`: "", `{}`: "", `{"sub":7}`: "", `{"sub":null}`: "", `{"sub":["alice"]}`: "", `{"SUB":"alice"}`: "",
+	} {
+		u, err := token.Parse(token.Secret(withPayload(payload)))
+		if err != nil || u.Subject != want {
+			t.Errorf("%s: got %q, %v, want %q", payload, u.Subject, err, want)
+		}
+	}
+}
+
+// Claims without a token are read as strictly.
+func TestParseClaims(t *testing.T) {
+	claims, err := token.ParseClaims([]byte(goodPayload))
+	if err != nil || claims["sub"] != "alice" {
+		t.Errorf("got %v, %v", claims, err)
+	}
+	for data, text := range map[string]string{
+		`{"sub":"a","SUB":"b"}`: `member "SUB" stands twice, or with another case`,
+		`{"sub":"a"} {}`:        `data after the JSON object`,
+		`["sub"]`:               `not a JSON object`,
+		`{"sub":"\ud800"}`:      `text holds U+FFFD or half of a surrogate pair`,
+		nested(16):              `nested deeper than 16 levels`,
+		wide(257):               `more than 256 members in one object`,
+	} {
+		claims, err := token.ParseClaims([]byte(data))
+		if claims != nil || err == nil || err.Error() != text {
+			t.Errorf("%s: got %v, %v, want %s", data, claims, err, text)
+		}
+	}
+}

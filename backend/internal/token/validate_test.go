@@ -1,11 +1,13 @@
 package token_test
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/denial"
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/token"
 )
 
@@ -191,4 +193,41 @@ func TestForeignTypesAreACopy(t *testing.T) {
 	if got := token.ForeignTypes()[0]; got != "" {
 		t.Errorf("a caller changed the list: it begins with %q", got)
 	}
+}
+
+// Who knows the issuer by other means leaves "iss" alone, and nothing else.
+func TestCheckWithAnyIssuer(t *testing.T) {
+	e := expect()
+	e.Issuer, e.AnyIssuer = "", true
+	for _, payload := range []string{goodPayload, with("iss", ""), with("iss", `"https://other.example"`)} {
+		if _, err := e.Check(must(token.ParseClaims([]byte(payload)))); err != nil {
+			t.Errorf("%s: %s", payload, err)
+		}
+	}
+	for rule, payload := range map[string]string{"aud": with("aud", ""), "exp": with("exp", "")} {
+		_, err := e.Check(must(token.ParseClaims([]byte(payload))))
+		var refusal *denial.Error
+		if !errors.As(err, &refusal) || refusal.Rule != rule {
+			t.Errorf("%s: got %v", payload, err)
+		}
+	}
+	if dates, err := (token.Expect{AnyIssuer: true}).Check(token.Claims{}); err == nil {
+		t.Errorf("no expectation accepts no claims: %v", dates)
+	}
+}
+
+// JW-22: claims that come without a token have their "iss" checked too.
+func TestCheckIssuerOfClaims(t *testing.T) {
+	for payload, text := range map[string]string{
+		with("iss", ""):                        wrongIssuer(""),
+		with("iss", `"https://idp.example/x"`): wrongIssuer("https://idp.example/x"),
+		with("iss", `7`):                       `invalid_request: subject: "iss" claim must be a string`,
+	} {
+		_, err := expect().Check(must(token.ParseClaims([]byte(payload))))
+		wantDenied(t, err, "iss", text)
+	}
+	e := expect()
+	e.Issuer = ""
+	_, err := e.Check(must(token.ParseClaims([]byte(with("iss", `""`)))))
+	wantDenied(t, err, "iss", `invalid_request: subject: "iss" claim expected "" but got ""`)
 }

@@ -1,0 +1,29 @@
+package denial
+
+import "fmt"
+
+// Step is one rule that an exchange has met.
+type Step struct {
+	Stage  Stage
+	Rule   string
+	Passed bool
+	Detail string // what was seen, or why it was refused; safe for the caller
+}
+
+// Trace records the steps of an explanation, in order. A nil Trace records
+// nothing: that is the one of an exchange.
+type Trace struct{ Steps []Step }
+
+// Pass records a rule that did not refuse.
+func (t *Trace) Pass(stage Stage, rule, format string, args ...any) {
+	if t != nil {
+		t.Steps = append(t.Steps, Step{Stage: stage, Rule: rule, Passed: true, Detail: fmt.Sprintf(format, args...)})
+	}
+}
+
+// Fail records the refusal that ended the attempt.
+func (t *Trace) Fail(e *Error) {
+	if t != nil {
+		t.Steps = append(t.Steps, Step{Stage: e.Stage, Rule: e.Rule, Detail: e.Reason})
+	}
+}

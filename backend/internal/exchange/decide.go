@@ -1,0 +1,165 @@
+package exchange
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/denial"
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/expression"
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/issuer"
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/mint"
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/token"
+)
+
+// maxSubject is the longest "sub", in bytes.
+const maxSubject = 1024
+
+// clientPrefix makes a role's "client_id", which no caller can choose (RFC 9068
+// §5) and no subject can have: issuer.ReservedPrefixes holds it.
+const clientPrefix = "role:"
+
+// decide tells what the role grants to the subject.
+func (a *attempt) decide(ctx context.Context, s *subject, actor *party) (mint.Params, error) {
+	p := mint.Params{
+		Type: a.role.Type, Issuer: a.Config.Issuer, Subject: s.name, ClientID: clientPrefix + a.role.Name,
+		Chain: s.origin.chain, Acting: s.acting, Lineage: a.lineage(s.origin, actor),
+	}
+	if actor != nil {
+		p.Acting = append(token.Acting{actor.Actor}, s.acting...)
+	}
+	decisions := []func() error{
+		func() (err error) {
+			p.Audience, err = a.role.Audiences(a.req.Audience, a.req.Resource, a.Config.AllowedAudiences, a.trace)
+			return err
+		},
+		func() (err error) {
+			p.Scope, err = a.role.Scopes(a.req.Scope, s.scope, a.Config.AllowedScopes, a.trace)
+			return err
+		},
+		func() error { return a.checkChain(s, &p) },
+		func() error { return a.setLifetime(&p, s, actor) },
+		func() error { return a.evaluate(ctx, &p, s, actor) },
+		func() error { return a.checkSubject(p.Subject, s) },
+		func() (err error) { p.Authentication, err = authentication(s.claims); return err },
+	}
+	for _, decision := range decisions {
+		if err := decision(); err != nil {
+			return mint.Params{}, err
+		}
+	}
+	return p, nil
+}
+
+// checkChain bounds how often a token is exchanged, and how many act in it.
+func (a *attempt) checkChain(s *subject, p *mint.Params) error {
+	if err := s.origin.checkHops(a.Config.MaxHops); err != nil {
+		return err
+	}
+	if n := len(p.Lineage.Actors); n > maxActors {
+		return denial.New(denial.InvalidRequest, denial.Decide, "max_delegation_depth",
+			"the token would depend on %d tokens of actors: the limit is %d", n, maxActors)
+	}
+	a.trace.Pass(denial.Decide, "max_hops", "%d tokens came before, at most %d may", len(s.origin.ancestors), a.Config.MaxHops)
+	if err := a.role.CheckDepth(len(p.Acting), a.Config.MaxDelegationDepth); err != nil {
+		return err
+	}
+	a.trace.Pass(denial.Decide, "max_delegation_depth", "%d actors", len(p.Acting))
+	return nil
+}
+
+func (a *attempt) setLifetime(p *mint.Params, s *subject, actor *party) (err error) {
+	p.IssuedAt = a.Now().Truncate(time.Second)
+	p.Expires, err = a.lifetime(a.role, a.req, p.IssuedAt, s.party, actor)
+	if err == nil {
+		a.trace.Pass(denial.Lifetime, "exp", "the token would live %s", p.Expires.Sub(p.IssuedAt))
+	}
+	return err
+}
+
+// evaluate runs the role's expressions, on what would be granted.
+func (a *attempt) evaluate(ctx context.Context, p *mint.Params, s *subject, actor *party) error {
+	if a.role.Condition == "" && a.role.Subject == "" && len(a.role.Claims) == 0 {
+		return nil
+	}
+	in, err := a.input(ctx, p, s, actor)
+	if err != nil {
+		return err
+	}
+	if err := a.role.CheckCondition(in); err != nil {
+		return err
+	}
+	if a.role.Condition != "" {
+		a.trace.Pass(denial.Decide, "condition", "is met")
+	}
+	if p.Subject, err = a.role.MapSubject(s.name, in); err != nil {
+		return err
+	}
+	p.Claims, err = a.role.MapClaims(in)
+	return err
+}
+
+func (a *attempt) input(ctx context.Context, p *mint.Params, s *subject, actor *party) (expression.Input, error) {
+	in := expression.Input{
+		Subject: s.variable(), Actor: actor.variable(), Now: a.Now(),
+		Request: expression.Request{
+			Audience: p.Audience, Resource: a.req.Resource, Scope: p.Scope,
+			TTL: p.Expires.Sub(p.IssuedAt), ClientID: p.ClientID,
+		},
+	}
+	if !a.role.Uses("caller") {
+		return in, nil
+	}
+	_, found, err := a.caller(ctx, denial.Decide, "caller")
+	if err != nil {
+		return in, err
+	}
+	in.Caller = found.variable()
+	return in, nil
+}
+
+// checkSubject holds a subject that an expression made against the names that are
+// others': those of the engine, and those of other issuers.
+func (a *attempt) checkSubject(sub string, s *subject) error {
+	if len(sub) > maxSubject {
+		return denial.New(denial.InvalidRequest, denial.Decide, "sub", "the subject is %d bytes long: the limit is %d", len(sub), maxSubject)
+	}
+	if sub == s.name {
+		return nil
+	}
+	foreign := slices.Clone(issuer.ReservedPrefixes)
+	for name, other := range a.Issuers {
+		if name != s.issuer && other.SubjectPrefix != "" {
+			foreign = append(foreign, other.SubjectPrefix)
+		}
+	}
+	for _, prefix := range foreign {
+		if strings.HasPrefix(sub, prefix) {
+			return denial.New(denial.InvalidRequest, denial.Decide, "subject",
+				"the subject expression of the role %q yields a subject with the prefix %q, which belongs to others", a.role.Name, prefix)
+		}
+	}
+	return nil
+}
+
+// authentication returns what the subject token says of the original
+// authentication, which no exchange changes (RFC 9068 §2.2.1).
+func authentication(claims token.Claims) (token.Claims, error) {
+	out := token.Claims{}
+	if _, err := claims.Date("auth_time"); err != nil {
+		return nil, err
+	}
+	if _, err := claims.Text("acr"); err != nil {
+		return nil, err
+	}
+	if _, err := claims.Strings("amr"); err != nil {
+		return nil, err
+	}
+	for _, name := range []string{"auth_time", "acr", "amr"} {
+		if claims.Has(name) {
+			out[name] = claims[name]
+		}
+	}
+	return out, nil
+}

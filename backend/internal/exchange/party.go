@@ -1,0 +1,242 @@
+package exchange
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/denial"
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/expression"
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/issuer"
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/policy"
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/token"
+)
+
+// party is a verified identity: the subject, or the actor.
+type party struct {
+	token.Actor        // "iss" and "sub", as the issuer wrote them
+	name        string // with the prefix of its issuer: unique in the mount
+	issuer      string // the configured name
+	own         bool   // by a token of this engine
+	claims      token.Claims
+	expires     time.Time // zero for a caller, who does not expire
+	origin      origin
+}
+
+func (p *party) variable() expression.Party {
+	if p == nil {
+		return expression.Party{}
+	}
+	return expression.Party{Issuer: p.issuer, Claims: p.claims}
+}
+
+// presented is a token that came with the request, and what the role says of it.
+type presented struct {
+	field     string // the parameter
+	token     token.Secret
+	tokenType string
+	claims    token.Claims // of an explanation: stands for the token
+	issuers   []string     // that the role accepts here
+	list      string       // the field of the role that names them
+}
+
+// verify finds out whose token it is. The role's issuers alone are asked.
+func (a *attempt) verify(ctx context.Context, t presented) (*party, error) {
+	if t.claims != nil {
+		return a.verifyClaims(t)
+	}
+	if i, err := a.opaqueIssuer(t); i != nil || err != nil {
+		return a.introspect(ctx, t, i, err)
+	}
+	u, err := token.Parse(t.token)
+	if err != nil {
+		return nil, err
+	}
+	a.trace.Pass(denial.Subject, "form", "a signed JWT, header \"alg\" %q", u.Header.Algorithm)
+	trusted, err := a.selectIssuer(t, u)
+	switch {
+	case err != nil:
+		return nil, err
+	case trusted == nil:
+		return a.verifyOwnParty(t, u)
+	case trusted.Introspects():
+		return a.introspect(ctx, t, trusted, nil)
+	}
+	if err := a.checkForeign(t, u); err != nil {
+		return nil, err
+	}
+	claims, dates, err := trusted.VerifyToken(ctx, u, a.check())
+	if err != nil {
+		return nil, err
+	}
+	a.trace.Pass(denial.Subject, "signature", "signed by the issuer %q", trusted.Name)
+	return a.foreignParty(trusted, claims, dates, u.Payload())
+}
+
+// selectIssuer returns the issuer of a token, nil if it is this engine.
+func (a *attempt) selectIssuer(t presented, u *token.Unverified) (*issuer.Issuer, error) {
+	var among []*issuer.Issuer
+	for _, name := range t.issuers {
+		if trusted := a.Issuers[name]; trusted != nil {
+			among = append(among, trusted)
+		}
+	}
+	trusted, err := issuer.Select(among, u)
+	if err != nil {
+		return nil, err
+	}
+	isOwn := slices.Contains(t.issuers, policy.Self) && u.Issuer == a.Config.Issuer
+	if trusted == nil && !isOwn {
+		return nil, denial.New(denial.InvalidRequest, denial.Subject, t.list,
+			"\"iss\" claim: %s is not an issuer that the role %q accepts", token.List([]string{u.Issuer}), a.role.Name)
+	}
+	if trusted != nil && isOwn {
+		return nil, denial.New(denial.InvalidRequest, denial.Subject, t.list, "the token is ambiguous: it may be one of this engine or of the issuer %q", trusted.Name)
+	}
+	name := policy.Self
+	if trusted != nil {
+		name = trusted.Name
+	}
+	a.trace.Pass(denial.Subject, t.list, "the issuer is %q", name)
+	return trusted, nil
+}
+
+// checkForeign refuses what would make a token of ours pass for another's.
+func (a *attempt) checkForeign(t presented, u *token.Unverified) error {
+	if t.tokenType == TypeAccessToken {
+		return denial.New(denial.InvalidRequest, denial.Parse, t.field+"_type",
+			"%q means a token that this engine issued: use %q", TypeAccessToken, TypeJWT)
+	}
+	if key, _ := findVersion(a.Keys, u.Header.KeyID, a.Now()); key != nil {
+		return denial.New(denial.InvalidRequest, denial.Subject, "kid",
+			"the token is signed with a key of this engine: it is accepted by roles with the issuer %q alone", policy.Self)
+	}
+	return nil
+}
+
+func (a *attempt) foreignParty(trusted *issuer.Issuer, claims token.Claims, dates token.Dates, payload []byte) (*party, error) {
+	sub, err := claims.Required("sub")
+	if err != nil {
+		return nil, err
+	}
+	name, err := trusted.Subject(claims, a.Issuers)
+	if err != nil {
+		return nil, err
+	}
+	jti, err := claims.Text("jti")
+	if err != nil {
+		return nil, err
+	}
+	a.trace.Pass(denial.Subject, "claims", "\"sub\" is %s, \"aud\", dates and required claims are as the issuer %q demands", token.List([]string{sub}), trusted.Name)
+	return &party{
+		Actor: token.Actor{Issuer: trusted.BoundIssuer, Subject: sub}, name: name, issuer: trusted.Name,
+		claims: claims, expires: dates.Expires, origin: externalOrigin(a.Secret, trusted.Name, sub, jti, payload),
+	}, nil
+}
+
+func (a *attempt) verifyOwnParty(t presented, u *token.Unverified) (*party, error) {
+	if t.tokenType == TypeIDToken {
+		return nil, denial.New(denial.InvalidRequest, denial.Parse, t.field+"_type",
+			"this engine issues no ID tokens: use %q", TypeAccessToken)
+	}
+	own, err := a.verifyOwn(a.Snapshot, u, []string{a.Config.Issuer})
+	if err != nil {
+		return nil, err
+	}
+	a.trace.Pass(denial.Subject, "signature", "signed by this engine")
+	return a.ownParty(own)
+}
+
+func (a *attempt) ownParty(own *Own) (*party, error) {
+	if err := a.CheckAlive(a.Snapshot, own); err != nil {
+		return nil, err
+	}
+	a.trace.Pass(denial.Revocation, "revoked", "neither the token nor one that it comes from was revoked")
+	if !own.Kind.Subject {
+		return nil, denial.New(denial.InvalidRequest, denial.Subject, "typ",
+			"header \"typ\" %q: of this engine's tokens only access tokens (at+jwt) are accepted back", own.Kind.Type)
+	}
+	name, err := own.Claims.Required("sub")
+	if err != nil {
+		return nil, err
+	}
+	return &party{
+		Actor: token.Actor{Issuer: a.Config.Issuer, Subject: name}, name: name, issuer: policy.Self, own: true,
+		claims: own.Claims, expires: own.Dates.Expires, origin: ownOrigin(own),
+	}, nil
+}
+
+// opaqueIssuer returns the issuer that is to be asked about a token that is no
+// JWT: the only one of the role that can be. Anything that looks like a JWT is
+// shown to nobody but the issuer that it names.
+func (a *attempt) opaqueIssuer(t presented) (*issuer.Issuer, error) {
+	if text := t.token.Reveal(); strings.Count(text, ".") == 2 || strings.HasPrefix(text, "eyJ") {
+		return nil, nil
+	}
+	var found *issuer.Issuer
+	for _, name := range t.issuers {
+		trusted := a.Issuers[name]
+		switch {
+		case trusted == nil || !trusted.Introspects():
+		case found != nil:
+			return nil, denial.New(denial.InvalidRequest, denial.Subject, t.list,
+				"the token is opaque, and both %q and %q could be asked about it: a role may have one issuer with introspection_url", found.Name, name)
+		default:
+			found = trusted
+		}
+	}
+	return found, nil
+}
+
+func (a *attempt) introspect(ctx context.Context, t presented, trusted *issuer.Issuer, err error) (*party, error) {
+	if err != nil {
+		return nil, err
+	}
+	if t.tokenType == TypeIDToken {
+		return nil, denial.New(denial.InvalidRequest, denial.Parse, t.field+"_type", "the issuer %q is asked about access tokens alone: use %q", trusted.Name, TypeAccessToken)
+	}
+	claims, dates, err := trusted.Introspect(ctx, t.token, a.check())
+	if err != nil {
+		return nil, err
+	}
+	a.trace.Pass(denial.Subject, "active", "the issuer %q says that the token is active", trusted.Name)
+	return a.foreignParty(trusted, claims, dates, []byte(t.token.Reveal()))
+}
+
+// caller takes the Vault entity that makes the request. Rule is the field of the
+// role that wants it.
+func (a *attempt) caller(ctx context.Context, stage denial.Stage, rule string) (*party, *Caller, error) {
+	found, err := a.findCaller(ctx)
+	if err != nil {
+		return nil, nil, denial.Server(stage, err)
+	}
+	if found == nil || found.ID == "" {
+		return nil, nil, denial.New(denial.InvalidRequest, stage, rule,
+			"the role %q needs to know the caller, and the caller's Vault token has no entity: log in with an auth method (a root token has none)", a.role.Name)
+	}
+	a.trace.Pass(stage, rule, "the caller is the entity %q", found.ID)
+	name := "entity:" + found.ID
+	return &party{
+		Actor: token.Actor{Issuer: a.Config.Issuer, Subject: name}, name: name, issuer: callerIssuer,
+		claims: found.Claims(), origin: callerOrigin(a.Secret, found.ID),
+	}, found, nil
+}
+
+// callerIssuer stands in "issuer" of a caller in expressions; no issuer can have
+// the name.
+const callerIssuer = "entity"
+
+func (a *attempt) findCaller(ctx context.Context) (*Caller, error) {
+	if a.given != nil && a.given.caller != nil {
+		return a.given.caller, nil
+	}
+	if a.req.Caller == nil {
+		return nil, nil
+	}
+	return a.req.Caller(ctx)
+}
+
+func (a *attempt) check() issuer.Check {
+	return issuer.Check{Now: a.Now(), Leeway: a.leeway(), Offline: a.given != nil && !a.given.live}
+}

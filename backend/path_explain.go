@@ -1,0 +1,108 @@
+package backend
+
+import (
+	"context"
+	"encoding/json"
+
+	"github.com/hashicorp/vault/sdk/framework"
+	"github.com/hashicorp/vault/sdk/logical"
+
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/denial"
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/exchange"
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/token"
+)
+
+func (b *backend) explainPaths() []*framework.Path {
+	return []*framework.Path{{
+		Pattern: "explain/" + framework.GenericNameRegex("role"),
+		Fields:  explainFields,
+		Operations: map[logical.Operation]framework.OperationHandler{
+			logical.UpdateOperation: &framework.PathOperation{
+				Callback: b.with(strict(b.explain)), Summary: "Tell what an exchange would come to, and why; no token is made.",
+				DisplayAttrs: display("explain", ""), Responses: ok("Each step, in order.", explainResponse),
+				Examples: []framework.RequestExample{{Data: map[string]any{
+					"subject_claims": map[string]any{
+						"iss": "https://idp.example.com", "sub": "ci-runner", "aud": "https://vault.example.com", "exp": 1893456000,
+					},
+					"audience": "https://orders.example.com",
+				}}},
+			},
+		},
+		HelpSynopsis:    "Tell what an exchange would come to, and why.",
+		HelpDescription: explainHelp,
+	}}
+}
+
+// explain answers 200 also when the exchange would be denied: that is what was
+// asked.
+func (b *backend) explain(ctx context.Context, req *logical.Request, d *framework.FieldData, s *exchange.Snapshot) (*logical.Response, error) {
+	q := exchange.Question{Request: b.readRequest(req, d)}
+	set(d, "live", &q.Live)
+	for name, target := range map[string]*token.Claims{"subject_claims": &q.SubjectClaims, "actor_claims": &q.ActorClaims} {
+		v, ok := d.GetOk(name)
+		if !ok {
+			continue
+		}
+		encoded, err := json.Marshal(v)
+		if err != nil {
+			return nil, err
+		}
+		if *target, err = token.DecodeClaims(encoded); err != nil {
+			return nil, denial.New(denial.InvalidRequest, denial.Parse, name, "%s", err)
+		}
+	}
+	e := b.exchanger.Explain(ctx, s, q)
+	b.metrics.explained(knownRole(s, q.Role), e.Refusal == nil)
+	return warn(&logical.Response{Data: explanation(e)}, e.Warnings), nil
+}
+
+func explanation(e *exchange.Explanation) map[string]any {
+	steps := []any{}
+	for _, s := range e.Steps {
+		steps = append(steps, map[string]any{"stage": string(s.Stage), "rule": s.Rule, "passed": s.Passed, "detail": s.Detail})
+	}
+	data := map[string]any{"allowed": e.Refusal == nil, "unverified": e.Unverified, "steps": steps}
+	if e.Refusal != nil {
+		data["error"], data["stage"], data["rule"], data["reason"] = string(e.Refusal.Code), string(e.Refusal.Stage), e.Refusal.Rule, e.Refusal.Reason
+		return data
+	}
+	data["claims"] = map[string]any(e.Claims)
+	return data
+}
+
+var explainFields = plus(exchangeFields, map[string]*framework.FieldSchema{
+	"role": {Type: framework.TypeString, Description: "Name of the role.", Required: true},
+	"subject_claims": {
+		Type:        framework.TypeMap,
+		Description: "Claims that stand for subject_token, as a JSON object: they are taken as verified. Of a role whose subject is the caller: sub (the entity's id), name, metadata, groups.",
+	},
+	"actor_claims": {
+		Type:        framework.TypeMap,
+		Description: "Claims that stand for actor_token, as a JSON object: they are taken as verified.",
+	},
+	"live": {
+		Type:        framework.TypeBool,
+		Description: "Whether issuers may be asked for keys, and about opaque tokens. Default: false, what is held must do.",
+	},
+})
+
+var explainResponse = map[string]*framework.FieldSchema{
+	"allowed":    {Type: framework.TypeBool, Description: "Whether a token would be issued."},
+	"unverified": {Type: framework.TypeBool, Description: "Whether claims stood for a token: no signature was checked."},
+	"steps":      {Type: framework.TypeSlice, Description: "Each rule in the order in which it was met: stage, rule, passed, detail."},
+	"error":      {Type: framework.TypeString, Description: "The OAuth error code that the exchange would answer with."},
+	"stage":      {Type: framework.TypeString, Description: "The stage that would refuse."},
+	"rule":       {Type: framework.TypeString, Description: "The rule that would refuse."},
+	"reason":     {Type: framework.TypeString, Description: "Why it would."},
+	"claims":     {Type: framework.TypeMap, Description: "The claims of the token that would be issued, without jti."},
+}
+
+const explainHelp = `
+Runs an exchange up to the token and shows each rule that it meets. Nothing is
+written, no token is made, and no issuer is asked unless live is true.
+
+Whoever is on call seldom has the token in question: subject_claims and
+actor_claims take what a denial, an audit entry or a decoded token shows. They are
+taken as verified, and the answer says so. Warnings of the answer are those of the
+role.
+`
