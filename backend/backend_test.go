@@ -287,15 +287,51 @@ func TestRestartLosesNothing(t *testing.T) {
 // spoil makes a stored entry one of a later version of the engine.
 func (m *mount) spoil(path string) {
 	m.t.Helper()
+	m.replaceStored(path, `"version":1`, `"version":2`)
+}
+
+// replaceStored changes what is stored, and makes the mount anew from it.
+func (m *mount) replaceStored(path, before, after string) {
+	m.t.Helper()
 	entry, err := m.storage.InmemStorage.Get(context.Background(), path)
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	entry.Value = []byte(strings.Replace(string(entry.Value), `"version":1`, `"version":2`, 1))
+	if !strings.Contains(string(entry.Value), before) {
+		m.t.Fatalf("%s does not contain %s: %s", path, before, entry.Value)
+	}
+	entry.Value = []byte(strings.Replace(string(entry.Value), before, after, 1))
 	if err := m.storage.InmemStorage.Put(context.Background(), entry); err != nil {
 		m.t.Fatal(err)
 	}
 	m.restart()
+}
+
+// What was stored before a field existed is read with the field's default, and can
+// be written to again.
+func TestFieldsOfLaterAreDefaults(t *testing.T) {
+	m := newMount(t)
+	config, role := m.read("config"), m.read("roles/orders")
+	m.replaceStored("config", `"max_delegation_depth":4,`, "")
+	m.replaceStored("role/orders", `"delegation":"forbidden","actor_source":"token",`, "")
+	m.replaceStored("role/orders", `"may_act":"honor",`, "")
+	wantEqual(t, "config", m.read("config"), config)
+	wantEqual(t, "role", m.read("roles/orders"), role)
+	m.write("config", map[string]any{"max_hops": 3})
+	m.write("roles/orders", map[string]any{"ttl": "1m"})
+}
+
+// A role whose expressions this engine cannot compile is left out.
+func TestRoleThatDoesNotCompileIsLeftOut(t *testing.T) {
+	m := newMount(t)
+	m.write("roles/orders", map[string]any{"condition": `subject.sub == "ci-runner"`})
+	m.exchange("orders")
+	m.replaceStored("role/orders", "subject.sub ==", "subject.sub =")
+	m.wantRefused(logical.UpdateOperation, "exchange/orders", map[string]any{"subject_token": m.idp.Sign(t, m.idp.Claims(m.now, nil))},
+		`invalid_request: role: the role ["orders"] does not exist`)
+	if !strings.Contains(m.log.String(), "a storage entry cannot be read and is left out") {
+		t.Errorf("log: %s", m.log)
+	}
 }
 
 // An entry that a later version of the engine wrote may hold a restriction that

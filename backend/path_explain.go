@@ -38,22 +38,37 @@ func (b *backend) explainPaths() []*framework.Path {
 func (b *backend) explain(ctx context.Context, req *logical.Request, d *framework.FieldData, s *exchange.Snapshot) (*logical.Response, error) {
 	q := exchange.Question{Request: b.readRequest(req, d)}
 	set(d, "live", &q.Live)
-	for name, target := range map[string]*token.Claims{"subject_claims": &q.SubjectClaims, "actor_claims": &q.ActorClaims} {
-		v, ok := d.GetOk(name)
-		if !ok {
-			continue
-		}
-		encoded, err := json.Marshal(v)
-		if err != nil {
-			return nil, err
-		}
-		if *target, err = token.DecodeClaims(encoded); err != nil {
-			return nil, denial.New(denial.InvalidRequest, denial.Parse, name, "%s", err)
-		}
+	var err error
+	if q.SubjectClaims, err = readClaims(d, "subject_claims"); err != nil {
+		return nil, err
+	}
+	if q.ActorClaims, err = readClaims(d, "actor_claims"); err != nil {
+		return nil, err
 	}
 	e := b.exchanger.Explain(ctx, s, q)
 	b.metrics.explained(knownRole(s, q.Role), e.Refusal == nil)
 	return warn(&logical.Response{Data: explanation(e)}, e.Warnings), nil
+}
+
+// readClaims reads claims that stand for a token, within the limits of one; nil if
+// there are none.
+func readClaims(d *framework.FieldData, name string) (token.Claims, error) {
+	v, ok := d.GetOk(name)
+	if !ok {
+		return nil, nil
+	}
+	encoded, err := json.Marshal(v)
+	if err != nil {
+		return nil, err
+	}
+	if len(encoded) > token.MaxBytes {
+		return nil, denial.New(denial.InvalidRequest, denial.Parse, name, "%d bytes are more than the limit of %d", len(encoded), token.MaxBytes)
+	}
+	claims, err := token.ParseClaims(encoded)
+	if err != nil {
+		return nil, denial.New(denial.InvalidRequest, denial.Parse, name, "%s", err)
+	}
+	return claims, nil
 }
 
 func explanation(e *exchange.Explanation) map[string]any {

@@ -246,8 +246,11 @@ func (b *backend) loadSnapshot(ctx context.Context, storage logical.Storage) (*e
 		return nil, err
 	}
 	return s, getAll(ctx, storage, rolePrefix, func(name string, r *policy.Role) error {
+		if err := r.Compile(); err != nil {
+			return err
+		}
 		s.Roles[name] = r
-		return r.Compile()
+		return nil
 	}, b.leaveOut)
 }
 

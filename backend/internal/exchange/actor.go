@@ -2,6 +2,7 @@ package exchange
 
 import (
 	"context"
+	"slices"
 
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/denial"
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/policy"
@@ -33,8 +34,13 @@ func (a *attempt) verifyActor(ctx context.Context, s *subject) (*party, error) {
 
 // atActor makes the checks that subject and actor share speak of the actor.
 func atActor(err error) error {
-	if e := denial.From(err); e.Stage == denial.Subject {
+	switch e := denial.From(err); {
+	case e == nil:
+		return nil
+	case e.Stage == denial.Subject:
 		return e.At(denial.Actor)
+	case e.Stage == denial.Revocation:
+		return denial.New(e.Code, e.Stage, e.Rule, "of the actor: %s", e.Reason)
 	}
 	return err
 }
@@ -43,7 +49,7 @@ func atActor(err error) error {
 // required.
 func (a *attempt) presentedActor(ctx context.Context) (*party, error) {
 	t := presented{
-		field: "actor_token", token: a.req.ActorToken, tokenType: a.req.ActorTokenType,
+		stage: denial.Actor, field: "actor_token", token: a.req.ActorToken, tokenType: a.req.ActorTokenType,
 		claims: a.given.actorClaims(), issuers: a.role.ActorIssuers, list: "actor_issuers",
 	}
 	isGiven := t.token != "" || t.claims != nil
@@ -67,18 +73,28 @@ func (a *attempt) presentedActor(ctx context.Context) (*party, error) {
 	if err != nil {
 		return nil, err
 	}
-	return actor, checkActsItself(actor.claims)
+	return actor, a.checkActsItself(actor)
 }
 
 // checkActsItself refuses a token of which its holder is not plainly the owner: it
-// says that somebody else is acting, or may be, or it is bound to a key.
-func checkActsItself(claims token.Claims) error {
+// says that somebody else is acting, or may be; it is bound to a key; or it is one
+// of ours for somebody else, who has got it and could act with it. (What tokens of
+// other issuers are for, their bound_audiences say.)
+func (a *attempt) checkActsItself(actor *party) error {
 	for _, name := range []string{"act", "may_act"} {
-		if claims.Has(name) {
+		if actor.claims.Has(name) {
 			return denial.New(denial.InvalidRequest, denial.Actor, name, "%q claim: the actor must act itself, and its token is for another to act with", name)
 		}
 	}
-	return checkUnbound(claims)
+	audience, err := actor.claims.Strings("aud")
+	if err != nil {
+		return err
+	}
+	if actor.own && !slices.Contains(audience, a.Config.Issuer) {
+		return denial.New(denial.InvalidRequest, denial.Actor, "aud", "\"aud\" claim: a token of this engine by which somebody acts must be for the engine itself: expected %q but got %s",
+			a.Config.Issuer, token.List(audience))
+	}
+	return checkUnbound(actor.claims)
 }
 
 // checkNobodyActs keeps the rules that the subject token carries when the request
@@ -100,9 +116,9 @@ func (a *attempt) checkNobodyActs(s *subject) error {
 	if !s.own && s.acting[0].Issuer != s.Issuer {
 		return denial.New(denial.InvalidRequest, denial.Actor, "act", "\"act\" claim: an issuer is not believed who acts of another issuer")
 	}
-	current, known := a.nameOf(s.acting[0])
-	if !known {
-		return denial.New(denial.InvalidRequest, denial.Actor, "actor_issuers", "\"act\" claim: the current actor is not of an issuer that the role %q accepts actors from", a.role.Name)
+	current, err := a.nameOf(s.acting[0])
+	if err != nil {
+		return atActor(err)
 	}
 	if err := a.role.CheckActor(current); err != nil {
 		return err
@@ -111,15 +127,16 @@ func (a *attempt) checkNobodyActs(s *subject) error {
 	return nil
 }
 
-// nameOf returns how the role would name an actor of an "act" claim.
-func (a *attempt) nameOf(actor token.Actor) (string, bool) {
+// nameOf returns how the role would name an actor of an "act" claim. It is held
+// to what holds for a token of that actor.
+func (a *attempt) nameOf(actor token.Actor) (string, error) {
 	for _, name := range a.role.ActorIssuers {
 		if name == policy.Self && actor.Issuer == a.Config.Issuer {
-			return actor.Subject, true
+			return actor.Subject, nil
 		}
 		if trusted := a.Issuers[name]; trusted != nil && trusted.BoundIssuer == actor.Issuer {
-			return trusted.SubjectPrefix + actor.Subject, true
+			return trusted.Subject(token.Claims{"sub": actor.Subject}, a.Issuers)
 		}
 	}
-	return "", false
+	return "", denial.New(denial.InvalidRequest, denial.Actor, "actor_issuers", "\"act\" claim: the current actor is not of an issuer that the role %q accepts actors from", a.role.Name)
 }

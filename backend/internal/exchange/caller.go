@@ -18,17 +18,27 @@ type Caller struct {
 type Alias = expression.Alias
 
 // Claims returns what bound_claims of a role may bind: sub (the entity's id),
-// name, metadata and groups.
+// name, metadata, groups and aliases.
 func (c *Caller) Claims() token.Claims {
-	metadata := map[string]any{}
-	for name, value := range c.Metadata {
-		metadata[name] = value
-	}
 	groups := make([]any, 0, len(c.Groups))
 	for _, name := range c.Groups {
 		groups = append(groups, name)
 	}
-	return token.Claims{"sub": c.ID, "name": c.Name, "metadata": metadata, "groups": groups}
+	aliases := make([]any, 0, len(c.Aliases))
+	for _, a := range c.Aliases {
+		aliases = append(aliases, map[string]any{
+			"name": a.Name, "mount_type": a.MountType, "mount_accessor": a.MountAccessor, "metadata": textMap(a.Metadata),
+		})
+	}
+	return token.Claims{"sub": c.ID, "name": c.Name, "metadata": textMap(c.Metadata), "groups": groups, "aliases": aliases}
+}
+
+func textMap(m map[string]string) map[string]any {
+	out := map[string]any{}
+	for name, value := range m {
+		out[name] = value
+	}
+	return out
 }
 
 func (c *Caller) variable() expression.Caller {
@@ -37,20 +47,35 @@ func (c *Caller) variable() expression.Caller {
 
 // callerFrom reads [Caller.Claims] back. What is of another type is left out.
 func callerFrom(claims token.Claims) *Caller {
-	c := &Caller{Metadata: map[string]string{}}
+	c := &Caller{Metadata: textsOf(claims["metadata"])}
 	c.ID, _ = claims["sub"].(string)
 	c.Name, _ = claims["name"].(string)
-	metadata, _ := claims["metadata"].(map[string]any)
-	for name, v := range metadata {
-		if text, ok := v.(string); ok {
-			c.Metadata[name] = text
-		}
-	}
 	groups, _ := claims["groups"].([]any)
 	for _, v := range groups {
 		if text, ok := v.(string); ok {
 			c.Groups = append(c.Groups, text)
 		}
 	}
+	aliases, _ := claims["aliases"].([]any)
+	for _, v := range aliases {
+		if object, ok := v.(map[string]any); ok {
+			said := textsOf(v)
+			c.Aliases = append(c.Aliases, Alias{
+				Name: said["name"], MountType: said["mount_type"], MountAccessor: said["mount_accessor"], Metadata: textsOf(object["metadata"]),
+			})
+		}
+	}
 	return c
+}
+
+// textsOf returns the members of an object that are text.
+func textsOf(v any) map[string]string {
+	out := map[string]string{}
+	object, _ := v.(map[string]any)
+	for name, member := range object {
+		if text, ok := member.(string); ok {
+			out[name] = text
+		}
+	}
+	return out
 }

@@ -80,16 +80,12 @@ func readOwn(claims token.Claims, typ, keyID string, expect token.Expect) (*Own,
 // ancestor is published for as long as the ancestor may live, and no token
 // outlives its ancestors: only an emergency takes it away.)
 func (x *Exchanger) CheckAlive(s *Snapshot, own *Own) error {
-	steps := own.Lineage.Via
-	if own.KeyID != claimedKey {
-		steps = slices.Concat(steps, []token.Step{{Role: own.Lineage.Role, KeyID: own.KeyID}})
-	}
-	for _, step := range steps {
+	for _, step := range slices.Concat(own.Lineage.Via, []token.Step{{Role: own.Lineage.Role, KeyID: own.KeyID}}) {
 		if s.roleByRef(step.Role) == nil {
 			return denial.New(denial.InvalidRequest, denial.Revocation, "role_deleted",
 				"the role that minted the token, or one that it was exchanged from, was deleted")
 		}
-		if key, _ := findVersion(s.Keys, step.KeyID, x.Now()); key == nil {
+		if key, _ := findVersion(s.Keys, step.KeyID, x.Now()); key == nil && step.KeyID != claimedKey {
 			return denial.New(denial.InvalidRequest, denial.Revocation, "key_revoked",
 				"the key that signed the token, or one that it was exchanged from, was revoked")
 		}

@@ -33,6 +33,7 @@ func (p *party) variable() expression.Party {
 
 // presented is a token that came with the request, and what the role says of it.
 type presented struct {
+	stage     denial.Stage
 	field     string // the parameter
 	token     token.Secret
 	tokenType string
@@ -53,7 +54,7 @@ func (a *attempt) verify(ctx context.Context, t presented) (*party, error) {
 	if err != nil {
 		return nil, err
 	}
-	a.trace.Pass(denial.Subject, "form", "a signed JWT, header \"alg\" %q", u.Header.Algorithm)
+	a.trace.Pass(t.stage, "form", "a signed JWT, header \"alg\" %q", u.Header.Algorithm)
 	trusted, err := a.selectIssuer(t, u)
 	switch {
 	case err != nil:
@@ -70,8 +71,8 @@ func (a *attempt) verify(ctx context.Context, t presented) (*party, error) {
 	if err != nil {
 		return nil, err
 	}
-	a.trace.Pass(denial.Subject, "signature", "signed by the issuer %q", trusted.Name)
-	return a.foreignParty(trusted, claims, dates, u.Payload())
+	a.trace.Pass(t.stage, "signature", "signed by the issuer %q", trusted.Name)
+	return a.foreignParty(t, trusted, claims, dates, u.Payload())
 }
 
 // selectIssuer returns the issuer of a token, nil if it is this engine.
@@ -98,7 +99,7 @@ func (a *attempt) selectIssuer(t presented, u *token.Unverified) (*issuer.Issuer
 	if trusted != nil {
 		name = trusted.Name
 	}
-	a.trace.Pass(denial.Subject, t.list, "the issuer is %q", name)
+	a.trace.Pass(t.stage, t.list, "the issuer is %q", name)
 	return trusted, nil
 }
 
@@ -115,7 +116,7 @@ func (a *attempt) checkForeign(t presented, u *token.Unverified) error {
 	return nil
 }
 
-func (a *attempt) foreignParty(trusted *issuer.Issuer, claims token.Claims, dates token.Dates, payload []byte) (*party, error) {
+func (a *attempt) foreignParty(t presented, trusted *issuer.Issuer, claims token.Claims, dates token.Dates, payload []byte) (*party, error) {
 	sub, err := claims.Required("sub")
 	if err != nil {
 		return nil, err
@@ -128,7 +129,7 @@ func (a *attempt) foreignParty(trusted *issuer.Issuer, claims token.Claims, date
 	if err != nil {
 		return nil, err
 	}
-	a.trace.Pass(denial.Subject, "claims", "\"sub\" is %s, \"aud\", dates and required claims are as the issuer %q demands", token.List([]string{sub}), trusted.Name)
+	a.trace.Pass(t.stage, "claims", "\"sub\" is %s, \"aud\", dates and required claims are as the issuer %q demands", token.List([]string{sub}), trusted.Name)
 	return &party{
 		Actor: token.Actor{Issuer: trusted.BoundIssuer, Subject: sub}, name: name, issuer: trusted.Name,
 		claims: claims, expires: dates.Expires, origin: externalOrigin(a.Secret, trusted.Name, sub, jti, payload),
@@ -144,15 +145,15 @@ func (a *attempt) verifyOwnParty(t presented, u *token.Unverified) (*party, erro
 	if err != nil {
 		return nil, err
 	}
-	a.trace.Pass(denial.Subject, "signature", "signed by this engine")
-	return a.ownParty(own)
+	a.trace.Pass(t.stage, "signature", "signed by this engine")
+	return a.ownParty(t, own)
 }
 
-func (a *attempt) ownParty(own *Own) (*party, error) {
+func (a *attempt) ownParty(t presented, own *Own) (*party, error) {
 	if err := a.CheckAlive(a.Snapshot, own); err != nil {
 		return nil, err
 	}
-	a.trace.Pass(denial.Revocation, "revoked", "neither the token nor one that it comes from was revoked")
+	a.trace.Pass(denial.Revocation, "revoked", "%s: neither it nor what it comes from was revoked", t.field)
 	if !own.Kind.Subject {
 		return nil, denial.New(denial.InvalidRequest, denial.Subject, "typ",
 			"header \"typ\" %q: of this engine's tokens only access tokens (at+jwt) are accepted back", own.Kind.Type)
@@ -200,8 +201,8 @@ func (a *attempt) introspect(ctx context.Context, t presented, trusted *issuer.I
 	if err != nil {
 		return nil, err
 	}
-	a.trace.Pass(denial.Subject, "active", "the issuer %q says that the token is active", trusted.Name)
-	return a.foreignParty(trusted, claims, dates, []byte(t.token.Reveal()))
+	a.trace.Pass(t.stage, "active", "the issuer %q says that the token is active", trusted.Name)
+	return a.foreignParty(t, trusted, claims, dates, []byte(t.token.Reveal()))
 }
 
 // caller takes the Vault entity that makes the request. Rule is the field of the

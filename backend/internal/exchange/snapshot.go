@@ -3,6 +3,7 @@
 package exchange
 
 import (
+	"encoding/json"
 	"maps"
 	"net/url"
 	"slices"
@@ -50,6 +51,14 @@ func NewConfig() *Config {
 		DefaultTTL: 5 * time.Minute, MaxTTL: time.Hour, MaxHops: 4, MaxDelegationDepth: 4,
 		ClockSkewLeeway: 30 * time.Second, JWKSMaxAge: 10 * time.Minute,
 	}
+}
+
+// UnmarshalJSON reads a stored configuration. A field that it was stored without,
+// since there was none, has its default.
+func (c *Config) UnmarshalJSON(data []byte) error {
+	type plain Config
+	*c = *NewConfig()
+	return json.Unmarshal(data, (*plain)(c))
 }
 
 // Validate checks the configuration by itself.

@@ -43,7 +43,7 @@ func (a *attempt) verifySubject(ctx context.Context) (*subject, error) {
 
 func (a *attempt) presentedSubject(ctx context.Context) (*party, error) {
 	t := presented{
-		field: "subject_token", token: a.req.SubjectToken, tokenType: a.req.SubjectTokenType,
+		stage: denial.Subject, field: "subject_token", token: a.req.SubjectToken, tokenType: a.req.SubjectTokenType,
 		claims: a.given.subjectClaims(), issuers: a.role.Issuers, list: "issuers",
 	}
 	if a.role.SubjectSource == policy.SourceCaller {

@@ -9,6 +9,9 @@ import (
 	"cel.dev/cel-go/ext"
 )
 
+// variables are in scope.
+var variables = []string{"subject", "actor", "caller", "request", "now"}
+
 // environment is what expressions can name: the same for all. The functions are
 // those of the CEL standard but for "matches", which finds its pattern anywhere
 // in the text, its extensions for strings, sets and addresses, and our own.

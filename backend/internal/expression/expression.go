@@ -126,6 +126,9 @@ func (e *Expression) Text(in Input) (string, error) {
 	if !ok {
 		return "", fmt.Errorf("yields %s instead of a string", v.Type().TypeName())
 	}
+	if err := token.CheckText(string(s)); err != nil {
+		return "", fmt.Errorf("yields a value that no token can hold: %w", err)
+	}
 	return string(s), nil
 }
 

@@ -156,6 +156,8 @@ func TestRefusedWhenWritten(t *testing.T) {
 		`subject.sub.regex(subject.pattern)`:                   `line 1, column 26: the pattern of regex must be a text literal, so that no claim can widen it` + inScope,
 		`subject.sub.glob("a" + "*")`:                          `line 1, column 22: the pattern of glob must be a text literal, so that no claim can widen it` + inScope,
 		`subject.sub.glob("` + strings.Repeat("a", 513) + `")`: `line 1, column 18: the pattern of glob: 513 characters are more than the limit of 512` + inScope,
+		`[1].exists(actor, actor == 1)`:                        `line 1, column 11: actor is taken: give the loop variable another name` + inScope,
+		`[{"a": 1}].all(subject, subject.a == 1)`:              `line 1, column 15: subject is taken: give the loop variable another name` + inScope,
 		long: `is 4100 characters long: the limit is 4096`,
 	} {
 		t.Run(source[:min(40, len(source))], func(t *testing.T) {

@@ -3,6 +3,7 @@ package expression
 import (
 	"fmt"
 	"regexp"
+	"slices"
 
 	"cel.dev/cel-go/cel"
 	"cel.dev/cel-go/common/ast"
@@ -36,7 +37,7 @@ func functions() []cel.EnvOption {
 		cel.Function("hasClaim", cel.MemberOverload("claims_has_claim", []*cel.Type{claims, cel.StringType}, cel.BoolType,
 			cel.BinaryBinding(hasClaim))),
 		cel.CostModel(perCharacter("string_glob"), perCharacter(regexOverload)),
-		cel.ASTValidators(writtenOut{}),
+		cel.ASTValidators(writtenOut{}, ownNames{}),
 	}
 }
 
@@ -151,4 +152,22 @@ func literal(e ast.Expr) (string, bool) {
 	}
 	s, ok := e.AsLiteral().(types.String)
 	return string(s), ok
+}
+
+// ownNames refuses loop variables that hide ours: what an expression mentions could
+// no longer be told from its text.
+type ownNames struct{}
+
+// Name identifies the validator.
+func (ownNames) Name() string { return "token-exchange.names" }
+
+// Validate reports every loop variable that has the name of a variable in scope.
+func (ownNames) Validate(_ *cel.Env, _ cel.ValidatorConfig, a *ast.AST, issues *cel.Issues) {
+	for _, loop := range ast.MatchDescendants(ast.NavigateAST(a), ast.KindMatcher(ast.ComprehensionKind)) {
+		for _, name := range []string{loop.AsComprehension().IterVar(), loop.AsComprehension().IterVar2()} {
+			if slices.Contains(variables, name) {
+				issues.ReportErrorAtID(loop.ID(), "%s is taken: give the loop variable another name", name)
+			}
+		}
+	}
 }

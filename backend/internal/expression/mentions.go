@@ -14,8 +14,7 @@ import (
 type mentions struct {
 	variables map[string]bool
 	claims    []string // of the subject
-	// What a sum begins with.
-	text, claim string
+	beginning string
 }
 
 func mentionsOf(root ast.Expr) mentions {
@@ -29,7 +28,7 @@ func mentionsOf(root ast.Expr) mentions {
 			claims[claimName(path[1:])] = true
 		}
 	}))
-	found.text, found.claim = beginning(root)
+	found.beginning = beginning(root)
 	found.claims = slices.Sorted(maps.Keys(claims))
 	return found
 }
@@ -82,22 +81,40 @@ func extend(path []string, names ...string) []string {
 	return append(path, names...)
 }
 
-// Beginning returns the text with which the result begins if the expression is a
-// sum that begins with a literal, or the claim of the subject with which it does.
-func (e *Expression) Beginning() (text, claim string) {
+// Beginning returns the text with which the result plainly begins: the literals at
+// the beginning of a sum, and subject.issuer, which is given.
+func (e *Expression) Beginning(issuer string) string {
 	if e == nil {
-		return "", ""
+		return ""
 	}
-	return e.mentions.text, e.mentions.claim
+	return strings.ReplaceAll(e.mentions.beginning, issuerMark, issuer)
 }
 
-func beginning(e ast.Expr) (text, claim string) {
-	for e.Kind() == ast.CallKind && e.AsCall().FunctionName() == "_+_" {
-		e = e.AsCall().Args()[0]
+// issuerMark stands for subject.issuer; no literal has it, see [beginning].
+const issuerMark = "\x00"
+
+func beginning(root ast.Expr) string {
+	var text strings.Builder
+	for _, e := range summands(root) {
+		s, isLiteral := literal(e)
+		path := pathOf(e)
+		switch {
+		case isLiteral && !strings.Contains(s, issuerMark):
+			text.WriteString(s)
+		case len(path) == 2 && path[0] == "subject" && path[1] == "issuer":
+			text.WriteString(issuerMark)
+		default:
+			return text.String()
+		}
 	}
-	text, _ = literal(e)
-	if path := pathOf(e); len(path) == 2 && path[0] == "subject" {
-		claim = path[1]
+	return text.String()
+}
+
+// summands returns the parts of a sum, in order.
+func summands(e ast.Expr) []ast.Expr {
+	if e.Kind() != ast.CallKind || e.AsCall().FunctionName() != "_+_" {
+		return []ast.Expr{e}
 	}
-	return text, claim
+	args := e.AsCall().Args()
+	return append(summands(args[0]), summands(args[1])...)
 }

@@ -96,3 +96,30 @@ func TestMentions(t *testing.T) {
 		t.Error("no expression mentions something")
 	}
 }
+
+func TestBeginning(t *testing.T) {
+	for source, want := range map[string]string{
+		`"idp:" + subject.email`:                    "idp:",
+		`subject.issuer + ":" + subject.sub`:        "here:",
+		`subject.issuer + subject.sub`:              "here",
+		`"a" + ("b" + subject.sub) + "c"`:           "ab",
+		`subject.sub`:                               "",
+		`"idp:alice"`:                               "idp:alice",
+		`subject.admin ? "idp:a" : "b"`:             "",
+		`"\u0000" + subject.sub`:                    "",
+		`actor.issuer + ":" + subject.sub`:          "",
+		`("idp:" + subject.sub).lowerAscii() + "x"`: "",
+	} {
+		e, err := expression.NewText(source)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := e.Beginning("here"); got != want {
+			t.Errorf("%s: %q, want %q", source, got, want)
+		}
+	}
+	var none *expression.Expression
+	if none.Beginning("here") != "" {
+		t.Error("no expression begins with something")
+	}
+}

@@ -32,7 +32,8 @@ type Status struct {
 	Next      time.Time // when a refresh is due; zero if the keys are inline
 }
 
-// remote is a cache of keys that are fetched. One fetch runs at a time.
+// remote is a cache of keys that are fetched. One fetch runs at a time, beside one
+// that an operator asks for.
 type remote struct {
 	fetcher *fetcher
 	now     func() time.Time
@@ -84,7 +85,13 @@ func (r *remote) refreshFor(ctx context.Context, others bool) error {
 		ctx, cancel = context.WithTimeout(ctx, patience)
 		defer cancel()
 	}
-	return r.refresh(ctx)
+	return r.share(ctx, "due", func(ctx context.Context) error {
+		// The fetch that this request saw may have ended before it got here.
+		if c := r.cached(); c.idle < minInterval {
+			return c.err
+		}
+		return r.fetch(ctx)
+	})
 }
 
 var errNoKeys = errors.New("no keys yet")
@@ -111,10 +118,13 @@ func (r *remote) cached() cache {
 	return c
 }
 
-// refresh fetches the keys, or waits for the fetch that is under way. The fetch
+// refresh fetches the keys now, whether or not that is due.
+func (r *remote) refresh(ctx context.Context) error { return r.share(ctx, "asked for", r.fetch) }
+
+// share does something once for all requests that want it at the same time. It
 // does not end with the request that began it: others wait for it too.
-func (r *remote) refresh(ctx context.Context) error {
-	done := r.flight.DoChan("", func() (_ any, err error) {
+func (r *remote) share(ctx context.Context, what string, do func(context.Context) error) error {
+	done := r.flight.DoChan(what, func() (_ any, err error) {
 		// A panic in this goroutine would end the process, and with it every
 		// mount that it serves.
 		defer func() {
@@ -125,7 +135,7 @@ func (r *remote) refresh(ctx context.Context) error {
 				r.mu.Unlock()
 			}
 		}()
-		return nil, r.fetch(context.WithoutCancel(ctx))
+		return nil, do(context.WithoutCancel(ctx))
 	})
 	select {
 	case result := <-done:

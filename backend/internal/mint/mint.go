@@ -43,6 +43,8 @@ func Build(p Params) token.Claims {
 	claims := token.Claims{}
 	// First, so that none of them can take the place of one below.
 	maps.Copy(claims, p.Claims)
+	delete(claims, "act")
+	delete(claims, "scope")
 	maps.Copy(claims, p.Authentication)
 	maps.Copy(claims, token.Claims{
 		"iss": p.Issuer, "sub": p.Subject, "client_id": p.ClientID,

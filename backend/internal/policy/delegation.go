@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"maps"
 	"slices"
 
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/denial"
@@ -19,8 +20,8 @@ func (r *Role) checkDelegation() error {
 	if err := checkNames("bound_actors", r.BoundActors); err != nil {
 		return err
 	}
-	if len(r.ActorIssuers) > maxItems {
-		return denial.Field("actor_issuers", "has more than %d elements", maxItems)
+	if err := checkNames("actor_issuers", r.ActorIssuers); err != nil {
+		return err
 	}
 	if r.Delegation == DelegationForbidden {
 		return r.checkNoDelegation()
@@ -109,8 +110,9 @@ func (r *Role) CheckMayAct(subject token.Claims, subjectIssuer string, actor tok
 		}
 		return nil
 	}
-	allowed, ok := subject["may_act"].(map[string]any)
-	if !ok || len(allowed) == 0 {
+	allowed, _ := subject["may_act"].(map[string]any)
+	isNamed := func(name string) bool { return !slices.Contains(everyToken, name) }
+	if !slices.ContainsFunc(slices.Collect(maps.Keys(allowed)), isNamed) {
 		return denial.New(denial.InvalidRequest, denial.Actor, "may_act", `"may_act" claim of the subject token must be an object that names an actor`)
 	}
 	mismatch := denial.New(denial.InvalidRequest, denial.Actor, "may_act", `"may_act" claim of the subject token names another actor`)

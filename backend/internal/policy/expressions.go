@@ -20,6 +20,7 @@ type expressions struct {
 // Compile makes the role's expressions ready. A role whose expressions are not
 // compiled refuses everybody.
 func (r *Role) Compile() error {
+	r.compiled = expressions{}
 	var made expressions
 	for _, e := range []struct {
 		field, source string
@@ -43,6 +44,9 @@ func (r *Role) Compile() error {
 	}
 	made.claims = map[string]*expression.Expression{}
 	for _, name := range slices.Sorted(maps.Keys(r.Claims)) {
+		if r.Claims[name] == "" {
+			return denial.Field("claims", "%q has an empty expression: give one, such as subject.team", name)
+		}
 		compiled, err := expression.NewValue(r.Claims[name])
 		if err != nil {
 			return denial.Field("claims", "%q: %s", name, err)
@@ -66,6 +70,14 @@ func (r *Role) Uses(variable string) bool {
 // NeedsCaller tells whether the role asks Vault who makes the request.
 func (r *Role) NeedsCaller() bool {
 	return r.SubjectSource == SourceCaller || r.Delegation != DelegationForbidden && r.ActorSource == SourceCaller || r.Uses("caller")
+}
+
+// conditionBinds tells whether the condition mentions a claim of the subject that
+// not every token of an issuer has.
+func (r *Role) conditionBinds() bool {
+	return slices.ContainsFunc(r.compiled.condition.Claims(), func(name string) bool {
+		return !slices.Contains(everyToken, token.SplitPointer(name)[0])
+	})
 }
 
 // checkExpressions refuses expressions that would mean nothing, or that set what
@@ -145,11 +157,10 @@ func (r *Role) MapSubject(name string, in expression.Input) (string, error) {
 	return mapped, nil
 }
 
-// SubjectBeginsWith tells whether the subject expression plainly begins with a
-// prefix: with the text itself or, for the default prefix, with subject.issuer.
-func (r *Role) SubjectBeginsWith(prefix, ofIssuer string) bool {
-	text, claim := r.compiled.subject.Beginning()
-	return strings.HasPrefix(text, prefix) || claim == "issuer" && prefix == ofIssuer
+// SubjectBeginsWith tells whether the subject expression plainly begins with the
+// prefix of an issuer: it is written out, or made with subject.issuer.
+func (r *Role) SubjectBeginsWith(prefix, issuer string) bool {
+	return strings.HasPrefix(r.compiled.subject.Beginning(issuer), prefix)
 }
 
 // MapClaims returns the claims that the role adds. One that is null is left out.

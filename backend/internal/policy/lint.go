@@ -381,8 +381,9 @@ func about(claims []string) string {
 	return token.List(claims) + ": "
 }
 
-// everyToken are claims that say nothing of whose a token is.
-var everyToken = []string{"iss", "aud", "exp", "nbf", "iat", "jti"}
+// everyToken are claims that say nothing of whose a token is; "issuer" is what
+// conditions see of the configuration.
+var everyToken = []string{"issuer", "iss", "aud", "exp", "nbf", "iat", "jti"}
 
 // untied tells why the role takes tokens of others; "" if it does not.
 func (s service) untied(b bindings) string {

@@ -3,6 +3,7 @@
 package policy
 
 import (
+	"encoding/json"
 	"slices"
 	"strings"
 	"time"
@@ -96,6 +97,14 @@ func NewRole(id, name string) *Role {
 	}
 }
 
+// UnmarshalJSON reads a stored role. A field that it was stored without, since
+// there was none, has its default.
+func (r *Role) UnmarshalJSON(data []byte) error {
+	type plain Role
+	*r = *NewRole("", "")
+	return json.Unmarshal(data, (*plain)(r))
+}
+
 // Validate checks the role by itself: what can be said without knowing the
 // keys, issuers and guardrails of the mount.
 func (r *Role) Validate() error {
@@ -144,9 +153,11 @@ func (r *Role) checkWho() error {
 		return denial.Field("issuers", `must name at least one issuer (or set subject_source to "caller")`)
 	case len(r.Issuers) > maxItems:
 		return denial.Field("issuers", "has more than %d elements", maxItems)
+	case hasTwice(r.Issuers):
+		return denial.Field("issuers", "names an issuer twice")
 	case slices.Contains(r.Issuers, Self) && len(r.Issuers) > 1:
 		return denial.Field("issuers", "%q cannot be mixed with other issuers, whose tokens could claim what this engine's do: make a role for each", Self)
-	case r.BoundSubject == "" && len(r.BoundAudiences) == 0 && len(r.BoundClaims) == 0 && len(r.compiled.condition.Claims()) == 0:
+	case r.BoundSubject == "" && len(r.BoundAudiences) == 0 && len(r.BoundClaims) == 0 && !r.conditionBinds():
 		return denial.Field("bound_claims", "the role would accept every token of its issuers: "+
 			"set at least one of bound_claims, bound_subject, bound_audiences, or a condition on the subject")
 	case slices.Contains(r.Issuers, Self) && len(r.BoundAudiences) == 0:
@@ -290,6 +301,11 @@ func badCharacter(s string) (rune, bool) {
 		}
 	}
 	return 0, false
+}
+
+func hasTwice(values []string) bool {
+	sorted := slices.Sorted(slices.Values(values))
+	return len(slices.Compact(sorted)) < len(values)
 }
 
 func outside(values, allowed []string) (string, bool) {

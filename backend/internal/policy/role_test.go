@@ -35,6 +35,7 @@ func TestValidateAccepts(t *testing.T) {
 		"self":                 func(r *policy.Role) { r.Issuers, r.BoundAudiences = []string{policy.Self}, []string{"vault"} },
 		"claims of each type":  bind(map[string]any{"a": "x", "b": true, "c": json.Number("7"), "d": 7.0, "e": 7, "f": []any{"x", false, 1.0}}),
 		"a glob":               bindGlob(map[string]any{"a": "team-*"}),
+		"a condition alone":    func(r *policy.Role) { r.BoundSubject, r.Condition = "", `subject.team == "x"` },
 		"a star as a text":     bind(map[string]any{"a": "*"}),
 		"no scopes":            func(r *policy.Role) { r.AllowedScopes, r.DefaultScopes = nil, nil },
 		"no default audience":  func(r *policy.Role) { r.DefaultAudience = "" },
@@ -74,6 +75,12 @@ func TestValidateRefuses(t *testing.T) {
 			"nothing is bound", func(r *policy.Role) { r.BoundSubject = "" },
 			"bound_claims", `the role would accept every token of its issuers: set at least one of bound_claims, bound_subject, bound_audiences, or a condition on the subject`,
 		},
+		{
+			"a condition on nothing that tells subjects apart",
+			func(r *policy.Role) { r.BoundSubject, r.Condition = "", `subject.issuer == "github" && has(subject.iss)` },
+			"bound_claims", `the role would accept every token of its issuers: set at least one of bound_claims, bound_subject, bound_audiences, or a condition on the subject`,
+		},
+		{"an issuer twice", func(r *policy.Role) { r.Issuers = []string{"github", "idp", "github"} }, "issuers", `names an issuer twice`},
 		{
 			"self without bound_audiences", func(r *policy.Role) { r.Issuers = []string{"self"} },
 			"bound_audiences", `must be set in a role that accepts this engine's own tokens (issuer "self")`,

@@ -41,8 +41,11 @@ func ParseActing(claims Claims, issuer string) (Acting, error) {
 		if err != nil {
 			return nil, claimError("act", `has an actor whose "iss" is not a string`)
 		}
-		if iss == "" {
+		if !claims.Has("iss") {
 			iss = issuer
+		}
+		if iss == "" {
+			return nil, claimError("act", `has an actor whose "iss" is empty`)
 		}
 		out = append(out, Actor{Issuer: iss, Subject: sub})
 	}

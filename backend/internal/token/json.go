@@ -41,14 +41,6 @@ func decodeObject(data []byte) (map[string]any, error) {
 	return object, nil
 }
 
-// DecodeClaims reads claims that come without a token, within its limits.
-func DecodeClaims(data []byte) (Claims, error) {
-	if len(data) > MaxBytes {
-		return nil, fmt.Errorf("%d bytes are more than the limit of %d", len(data), MaxBytes)
-	}
-	return decodeObject(data)
-}
-
 // DecodeValue reads the value of one claim as it will be read from a token.
 func DecodeValue(data []byte) (any, error) {
 	dec := json.NewDecoder(bytes.NewReader(data))
@@ -71,7 +63,7 @@ func decodeValue(dec *json.Decoder, depth int) (any, error) {
 		}
 		return decodeMembers(dec, depth+1)
 	case string:
-		return t, checkText(t)
+		return t, CheckText(t)
 	default:
 		return t, nil
 	}
@@ -102,7 +94,7 @@ func decodeMembers(dec *json.Decoder, depth int) (map[string]any, error) {
 		if !ok {
 			return nil, errors.New("malformed JSON: member name is not a string")
 		}
-		if err := checkText(name); err != nil {
+		if err := CheckText(name); err != nil {
 			return nil, err
 		}
 		id := name
@@ -124,9 +116,9 @@ func decodeMembers(dec *json.Decoder, depth int) (map[string]any, error) {
 	return object, err
 }
 
-// checkText refuses U+FFFD. encoding/json puts it where an escape is half of a
+// CheckText refuses U+FFFD. encoding/json puts it where an escape is half of a
 // surrogate pair, so that two different subjects would become one.
-func checkText(s string) error {
+func CheckText(s string) error {
 	if strings.ContainsRune(s, utf8.RuneError) {
 		return errors.New("text holds U+FFFD or half of a surrogate pair")
 	}
