@@ -319,7 +319,7 @@ func TestWarnings(t *testing.T) {
 		{"config", map[string]any{"allowed_audiences": "https://*", "issuer": "https://proxy.example", "force": true}, "issuer does not end in /v1/token-exchange: discovery and JWKS can be fetched only if a proxy maps the URL to this mount"},
 		{"config", map[string]any{"issuer": "http://127.0.0.1:8200/v1/token-exchange", "force": true}, "issuer is plain http: accepted for a loopback address, for development only"},
 		{"roles/orders", map[string]any{"subject_scopes": "ignore"}, `subject_scopes is "ignore": allowed_scopes are granted even if the subject token does not have them`},
-		{"roles/again", map[string]any{}, "only bound_audiences is set: every subject of the issuers may use this role; set bound_subject or bound_claims to narrow it"},
+		{"roles/again", map[string]any{}, "only bound_audiences is set: every subject of the issuers may use this role; set bound_subject, bound_claims or a condition to narrow it"},
 	} {
 		resp := m.write(c.path, c.data)
 		if resp == nil || !strings.Contains(strings.Join(resp.Warnings, "\n"), c.warning) {

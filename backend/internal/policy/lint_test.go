@@ -111,7 +111,7 @@ func TestLintAccepts(t *testing.T) {
 		{"kubernetes: a pod alone", onKubernetes, bind(map[string]any{"/kubernetes.io/pod/uid": "u-2"})},
 		{"kubernetes: an account by name and uid", onKubernetes, bind(map[string]any{"/kubernetes.io/serviceaccount/name": "deployer", "/kubernetes.io/serviceaccount/uid": "u-1"})},
 		{"kubernetes: an account by name, in a pod", onKubernetes, bind(map[string]any{"/kubernetes.io/serviceaccount/name": "deployer", "/kubernetes.io/pod/uid": "u-1"})},
-		{"kubernetes: a claim of another name", onKubernetes, both(bind(map[string]any{"kubernetes.io2": "x", "/kubernetes.io/serviceaccount/uid": "u-1"}), bindSub(account))},
+		{"kubernetes: a claim of another name", onKubernetes, both(bind(map[string]any{"kubernetes.ioxx": "x", "/kubernetes.io/serviceaccount/uid": "u-1"}), bindSub(account))},
 		{"kubernetes: a condition asks for the wrong name", onKubernetes, conditional(`subject.hasClaim("kubernetes.io/pod/uid") || subject["kubernetes.io"].pod.uid == "x"`)},
 		{"kubernetes: by the condition", onKubernetes, conditional(`subject["kubernetes.io"].serviceaccount.uid == "u-1"`)},
 		{"IS-1 spiffe: one SPIFFE ID", onSPIFFE, bindSub(spiffeID)},
@@ -190,6 +190,7 @@ func TestLintRefuses(t *testing.T) {
 		{"IS-2 a condition on something else", onGitLab, conditional(`subject.exp > 0`), noProject},
 		{"kubernetes, audiences alone", onKubernetes, audienceOnly, noAccount},
 		{"vault, audiences alone", onVault, audienceOnly, noEntity},
+		{"vault, a condition on the issuer", onVault, conditional(`subject.issuer == "vault"`), noEntity},
 		{"vault, what every token has", onVault, both(conditional(`subject.exp > 0`), func(r *policy.Role) { r.BoundClaims = map[string]any{"/aud/0": "a", "iss": "b"} }), noEntity},
 
 		{"github, job_workflow_ref alone", onGitHub, bind(map[string]any{"job_workflow_ref": "acme/ci/.github/workflows/x.yml@refs/heads/main"}), noOwner},
@@ -337,6 +338,7 @@ func TestLintWarns(t *testing.T) {
 
 		{"IS-1 kubernetes: sub without uid", onKubernetes, bindSub(account), []string{`issuer "k8s": ["sub"]: ` + recreate}},
 		{"kubernetes: names without uid", onKubernetes, bind(map[string]any{"/kubernetes.io/namespace": "prod", "/kubernetes.io/serviceaccount/name": "deployer"}), []string{`issuer "k8s": ["/kubernetes.io/namespace", "/kubernetes.io/serviceaccount/name"]: ` + recreate}},
+		{"kubernetes: sub and a name without uid", onKubernetes, both(bind(map[string]any{"/kubernetes.io/serviceaccount/name": "deployer"}), bindSub(account)), []string{`issuer "k8s": ["sub", "/kubernetes.io/serviceaccount/name"]: ` + recreate}},
 		{"kubernetes: an account of any namespace", onKubernetes, bind(map[string]any{"/kubernetes.io/serviceaccount/name": "deployer"}), []string{
 			`issuer "k8s": ["/kubernetes.io/serviceaccount/name"]: ` + recreate,
 			`issuer "k8s": ["/kubernetes.io/serviceaccount/name"]: an account of that name in any namespace fits: bind sub, or /kubernetes.io/namespace`,

@@ -241,9 +241,9 @@ func (r *Role) Warnings() []string {
 	if r.SubjectScopes == ScopesIgnore && len(r.AllowedScopes) > 0 {
 		out = append(out, `subject_scopes is "ignore": allowed_scopes are granted even if the subject token does not have them`)
 	}
-	if len(r.Issuers) > 0 && r.BoundSubject == "" && len(r.BoundClaims) == 0 {
+	if len(r.Issuers) > 0 && r.BoundSubject == "" && len(r.BoundClaims) == 0 && !r.conditionBinds() {
 		out = append(out, "only bound_audiences is set: every subject of the issuers may use this role; "+
-			"set bound_subject or bound_claims to narrow it")
+			"set bound_subject, bound_claims or a condition to narrow it")
 	}
 	if len(r.Issuers) > 1 && r.BoundSubject != "" {
 		out = append(out, "bound_subject is compared with the \"sub\" of every issuer of the role: make sure that it means the same one in each")

@@ -77,7 +77,9 @@ func TestValidateRefuses(t *testing.T) {
 		},
 		{
 			"a condition on nothing that tells subjects apart",
-			func(r *policy.Role) { r.BoundSubject, r.Condition = "", `subject.issuer == "github" && has(subject.iss)` },
+			func(r *policy.Role) {
+				r.BoundSubject, r.Condition = "", `subject.issuer == "github" && has(subject.iss)`
+			},
 			"bound_claims", `the role would accept every token of its issuers: set at least one of bound_claims, bound_subject, bound_audiences, or a condition on the subject`,
 		},
 		{"an issuer twice", func(r *policy.Role) { r.Issuers = []string{"github", "idp", "github"} }, "issuers", `names an issuer twice`},
@@ -227,7 +229,7 @@ func TestNewRoleAllowsNothing(t *testing.T) {
 func TestWarnings(t *testing.T) {
 	const (
 		ignores = `subject_scopes is "ignore": allowed_scopes are granted even if the subject token does not have them`
-		broad   = `only bound_audiences is set: every subject of the issuers may use this role; set bound_subject or bound_claims to narrow it`
+		broad   = `only bound_audiences is set: every subject of the issuers may use this role; set bound_subject, bound_claims or a condition to narrow it`
 	)
 	ignore := func(r *policy.Role) { r.SubjectScopes = policy.ScopesIgnore }
 	audienceOnly := func(r *policy.Role) { r.BoundSubject, r.BoundAudiences = "", []string{"vault"} }
