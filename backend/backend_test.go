@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -179,6 +180,20 @@ func (m *mount) active(token any) bool {
 		m.t.Errorf("IN-3: an inactive token was told more about: %v", data)
 	}
 	return data["active"] == true
+}
+
+// What holds a secret is wrapped by the seal as well.
+func TestSecretsAreSealWrapped(t *testing.T) {
+	m := newMount(t)
+	wrapped := m.backend.SpecialPaths().SealWrapStorage
+	for _, path := range []string{"key/", "pseudonym-secret", "issuer/"} {
+		if !slices.Contains(wrapped, path) {
+			t.Errorf("%s is not among %v", path, wrapped)
+		}
+		if names, err := m.storage.InmemStorage.List(t.Context(), ""); err != nil || !slices.Contains(names, path) {
+			t.Errorf("nothing is stored at %s: %v, %v", path, names, err)
+		}
+	}
 }
 
 func TestFactoryWritesNothing(t *testing.T) {

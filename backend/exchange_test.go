@@ -210,7 +210,12 @@ func TestIntrospection(t *testing.T) {
 func TestMalformedCredentialIsNotRepeated(t *testing.T) {
 	m := newMount(t)
 	for _, c := range [][2]string{
-		{"exchange/orders", "subject_token"}, {"exchange", "actor_token"}, {"introspect", "token"}, {"revoke", "token"},
+		{"exchange/orders", "subject_token"},
+		{"exchange", "actor_token"},
+		{"introspect", "token"},
+		{"revoke", "token"},
+		{"explain/orders", "subject_token"},
+		{"issuers/idp", "introspection_client_secret"},
 	} {
 		for _, value := range []any{[]any{"s3cret"}, map[string]any{"s3cret": 1}, 5, nil} {
 			m.wantRefused(logical.UpdateOperation, c[0], map[string]any{c[1]: value}, `invalid_request: `+c[1]+`: must be one string`)

@@ -89,7 +89,7 @@ var explainFields = plus(exchangeFields, map[string]*framework.FieldSchema{
 	"role": {Type: framework.TypeString, Description: "Name of the role.", Required: true},
 	"subject_claims": {
 		Type:        framework.TypeMap,
-		Description: "Claims that stand for subject_token, as a JSON object: they are taken as verified. Of a role whose subject is the caller: sub (the entity's id), name, metadata, groups.",
+		Description: "Claims that stand for subject_token, as a JSON object: they are taken as verified. Of a role whose subject is the caller: sub (the entity's id), name, metadata, groups, aliases.",
 	},
 	"actor_claims": {
 		Type:        framework.TypeMap,
@@ -109,7 +109,7 @@ var explainResponse = map[string]*framework.FieldSchema{
 	"stage":      {Type: framework.TypeString, Description: "The stage that would refuse."},
 	"rule":       {Type: framework.TypeString, Description: "The rule that would refuse."},
 	"reason":     {Type: framework.TypeString, Description: "Why it would."},
-	"claims":     {Type: framework.TypeMap, Description: "The claims of the token that would be issued, without jti."},
+	"claims":     {Type: framework.TypeMap, Description: "The claims of the token that would be issued, without jti; without lineage if claims stood for a token."},
 }
 
 const explainHelp = `

@@ -52,7 +52,7 @@ func newMetrics() *metrics {
 			Name: "token_exchange_delegated_total", Help: "Tokens minted that name an actor, by role.",
 		}, []string{"role"}),
 		fetches: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "token_exchange_issuer_fetches_total", Help: "Fetches of an issuer's keys, by result (ok, error).",
+			Name: "token_exchange_issuer_fetches_total", Help: "Fetches of an issuer's keys, and questions about its opaque tokens, by result (ok, error).",
 		}, []string{"issuer", "result"}),
 		revocations: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "token_exchange_revocations_total", Help: "Tokens revoked, by lease or by request.",

@@ -20,11 +20,16 @@ import (
 const tutorial = "## Five-minute tutorial"
 
 // howTos are the pages whose commands go on where the tutorial ends.
-var howTos = []string{"docs/how-to/bind-a-role.md"}
+var howTos = []string{
+	"docs/how-to/bind-a-role.md",
+	"docs/how-to/write-a-condition.md",
+	"docs/how-to/let-a-service-act-for-a-user.md",
+	"docs/how-to/explain-a-denial.md",
+}
 
 // TestTutorialOfTheREADMERuns runs its commands as a reader types them, and then
 // those of the how-to pages, one after the other in one shell, in the playground
-// of `make dev`.
+// of `make dev`. What the pages show as results must come out, in that order.
 func TestTutorialOfTheREADMERuns(t *testing.T) {
 	t.Parallel()
 	root, err := filepath.Abs("../..")
@@ -40,6 +45,7 @@ func TestTutorialOfTheREADMERuns(t *testing.T) {
 		t.Fatal(err)
 	}
 
+	var results []result
 	for _, page := range howTos {
 		text, err := os.ReadFile(filepath.Join(root, page))
 		if err != nil {
@@ -50,6 +56,7 @@ func TestTutorialOfTheREADMERuns(t *testing.T) {
 			t.Fatalf("%s has no block of sh", page)
 		}
 		commands += blocks
+		results = append(results, shownResults(page, string(text))...)
 	}
 
 	bin := t.TempDir() // has `vault`, whatever the binary is called
@@ -75,6 +82,51 @@ func TestTutorialOfTheREADMERuns(t *testing.T) {
 			t.Errorf("no introspection answered %s:\n%s", state, out)
 		}
 	}
+	rest := string(out)
+	for _, r := range results {
+		at := r.pattern.FindStringIndex(rest)
+		if at == nil {
+			t.Fatalf("%s:%d: what is shown there did not come out next:\n%s", r.page, r.line, rest)
+		}
+		rest = rest[at[1]:]
+	}
+}
+
+// result is a block of text that a page shows as what its commands print.
+type result struct {
+	page    string
+	line    int
+	pattern *regexp.Regexp
+}
+
+// shownResults returns the blocks that are marked as text. Their lines come out one
+// after the other. "…" stands for any text within a line, and alone for any lines;
+// the width of white space does not count.
+func shownResults(page, text string) []result {
+	var out []result
+	fence, pattern, line := "", "", 0
+	for content := range strings.Lines(text) {
+		line++
+		content = strings.TrimSpace(content)
+		switch {
+		case strings.HasPrefix(content, "```") && fence == "":
+			fence, pattern = content, "(?m)"
+		case strings.HasPrefix(content, "```"):
+			if fence == "```text" {
+				// `vault -field` ends its answer in no line break, so that the next
+				// command, as the shell shows it, follows on the line
+				pattern = strings.TrimSuffix(pattern, `\n`) + `(?:\n|\+ |\z)`
+				out = append(out, result{page, line, regexp.MustCompile(pattern)})
+			}
+			fence = ""
+		case content == "…":
+			pattern += `(?:.*\n)*?`
+		default:
+			quoted := strings.ReplaceAll(regexp.QuoteMeta(strings.Join(strings.Fields(content), " ")), "…", ".*")
+			pattern += `^[ \t]*` + strings.ReplaceAll(quoted, " ", `[ \t]+`) + `[ \t]*\n`
+		}
+	}
+	return out
 }
 
 // tutorialCommands returns the shell blocks of the tutorial.

@@ -120,7 +120,7 @@ func (a *attempt) checkNobodyActs(s *subject) error {
 	if err != nil {
 		return atActor(err)
 	}
-	if err := a.role.CheckActor(current); err != nil {
+	if err := a.role.CheckKept(current); err != nil {
 		return err
 	}
 	a.trace.Pass(denial.Actor, "act", "%s goes on acting", token.List([]string{current}))

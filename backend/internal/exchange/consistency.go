@@ -211,7 +211,7 @@ func (s *Snapshot) lintSubject(r *policy.Role) []string {
 	}
 	var out []string
 	for _, name := range r.Issuers {
-		if i := s.Issuers[name]; i != nil && !r.SubjectBeginsWith(i.SubjectPrefix, name+":") {
+		if i := s.Issuers[name]; i != nil && !r.SubjectBeginsWith(i.SubjectPrefix, name) {
 			out = append(out, fmt.Sprintf("subject does not begin with %q, the subject_prefix of the issuer %q: its subjects may come to be those of another", i.SubjectPrefix, name))
 		}
 	}

@@ -1,6 +1,7 @@
 package exchange_test
 
 import (
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -47,6 +48,27 @@ func TestInconsistentWritesAreRefused(t *testing.T) {
 		{
 			"no default_key while roles need it", config(func(c *exchange.Config) { c.DefaultKey = "" }),
 			"default_key", `invalid_request: default_key: the role "again" would have no key to sign with`,
+		},
+		{
+			"an issuer of actors that does not exist", role(func(r *policy.Role) { r.ActorIssuers = []string{"none"} }),
+			"actor_issuers", `invalid_request: actor_issuers: issuer "none" does not exist: create it with issuers/none, or use one of ["idp", "self"]`,
+		},
+		{
+			"more actors than the mount allows", role(func(r *policy.Role) { r.MaxDelegationDepth = 5 }),
+			"max_delegation_depth", `invalid_request: max_delegation_depth: 5 is more than max_delegation_depth of config, which is 4`,
+		},
+		{
+			"two issuers that are asked about opaque tokens", func(w *world) error {
+				for _, name := range []string{"a", "b"} {
+					c := issuer.NewConfig(name)
+					c.IntrospectionURL = "https://" + name + ".example"
+					made, err := issuer.New(c, issuer.Options{})
+					w.must(err)
+					w.snapshot.Issuers[name] = made
+				}
+				return role(func(r *policy.Role) { r.Issuers = []string{"a", "idp", "b"} })(w)
+			},
+			"issuers", `invalid_request: issuers: "a" and "b" are both asked about opaque tokens, which do not say whose they are: name one of them`,
 		},
 		{
 			"jwks_max_age as long as a key's lead", config(func(c *exchange.Config) { c.JWKSMaxAge = time.Hour }),
@@ -181,6 +203,35 @@ func TestInconsistentWritesAreRefused(t *testing.T) {
 	}
 }
 
+// An issuer is used by the roles that take actors from it, too.
+func TestUsersOfIssuer(t *testing.T) {
+	w := newWorld(t)
+	w.snapshot.Roles["again"].ActorIssuers = []string{"idp"}
+	if got := w.snapshot.UsersOfIssuer("idp"); !slices.Equal(got, []string{"again", "orders"}) {
+		t.Errorf("got %v", got)
+	}
+}
+
+// A subject expression that drops the prefix is warned of.
+func TestLintOfSubjects(t *testing.T) {
+	const dropped = `subject does not begin with "idp:", the subject_prefix of the issuer "idp": its subjects may come to be those of another`
+	for source, want := range map[string][]string{
+		"":                           nil,
+		`"idp:" + subject.email`:     nil,
+		`subject.issuer + ":" + "x"`: nil,
+		`subject.email`:              {dropped},
+		`"idp" + subject.email`:      {dropped},
+		`subject.issuer + "x"`:       {dropped},
+	} {
+		w := newWorld(t)
+		w.addRole("orders", func(r *policy.Role) { r.Subject = source })
+		got, err := w.snapshot.LintRole(w.snapshot.Roles["orders"])
+		if err != nil || !slices.Equal(got, want) {
+			t.Errorf("%s: %q, %v", source, got, err)
+		}
+	}
+}
+
 func TestConfigValidate(t *testing.T) {
 	for _, c := range []struct {
 		name string
@@ -197,6 +248,8 @@ func TestConfigValidate(t *testing.T) {
 		{"default_ttl above max_ttl", func(c *exchange.Config) { c.DefaultTTL = 2 * time.Hour }, `invalid_request: default_ttl: 2h0m0s is more than max_ttl, which is 1h0m0s`},
 		{"no hops", func(c *exchange.Config) { c.MaxHops = 0 }, `invalid_request: max_hops: must be from 1 to 16`},
 		{"too many hops", func(c *exchange.Config) { c.MaxHops = 17 }, `invalid_request: max_hops: must be from 1 to 16`},
+		{"no actors", func(c *exchange.Config) { c.MaxDelegationDepth = 0 }, `invalid_request: max_delegation_depth: must be from 1 to 8`},
+		{"too many actors", func(c *exchange.Config) { c.MaxDelegationDepth = 9 }, `invalid_request: max_delegation_depth: must be from 1 to 8`},
 		{"too much leeway", func(c *exchange.Config) { c.ClockSkewLeeway = 61 * time.Second }, `invalid_request: clock_skew_leeway: must be from 0s to 1m0s`},
 		{"negative leeway", func(c *exchange.Config) { c.ClockSkewLeeway = -time.Second }, `invalid_request: clock_skew_leeway: must be from 0s to 1m0s`},
 		{"a JWKS that may not be cached", func(c *exchange.Config) { c.JWKSMaxAge = 0 }, `invalid_request: jwks_max_age: must be at least 1s`},

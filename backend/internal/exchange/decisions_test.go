@@ -414,6 +414,10 @@ func delegatedAlready() []row {
 			refused(denial.Actor, "bound_actors", `invalid_request: actor: ["idp:web"] is not among the bound_actors of the role "orders"`), "",
 		},
 		{
+			"who acts already does not go on acting, if the role names nobody", optional(condition(`!has(actor.sub)`), role(func(r *policy.Role) { r.BoundActors = nil }), subject("act", api)),
+			refused(denial.Actor, "bound_actors", `invalid_request: actor: "act" claim: ["idp:api"] acts for the subject already, and the role "orders" has no bound_actors to hold it against`), "",
+		},
+		{
 			"a delegation is not turned into the user itself where delegation is forbidden", subject("act", api),
 			refused(denial.Subject, "act", `invalid_request: subject: "act" claim: the token is already a delegation, and the role does not allow delegation`), "",
 		},

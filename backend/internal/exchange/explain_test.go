@@ -384,6 +384,13 @@ func TestExplainMakesNothing(t *testing.T) {
 	if a, b := string(mustJSON(t, one)), string(mustJSON(t, two)); a != b {
 		t.Errorf("told %s and then %s", a, b)
 	}
+	if !one.Claims.Has("lineage") {
+		t.Error("what was verified does not show where the token comes from")
+	}
+	guess := w.explain(t, exchange.Question{Request: exchange.Request{Role: "orders", MountMaxTTL: time.Hour}, SubjectClaims: w.claimsFor(nil)})
+	if guess.Refusal != nil || guess.Claims.Has("lineage") {
+		t.Errorf("a guess shows the pseudonym of a subject: %v, %v", guess.Claims, guess.Refusal)
+	}
 	if one.Claims.Has("jti") {
 		t.Error("a token that is not made has an id")
 	}

@@ -95,6 +95,7 @@ func (j *journey) draw(mount int) (*world, *policy.Role) {
 	role.MaxTTL = seconds(j.rt, "max_ttl", 4000)
 	role.Delegation = rapid.SampledFrom([]string{policy.DelegationForbidden, policy.DelegationOptional, policy.DelegationRequired}).Draw(j.rt, "delegation")
 	role.ActorIssuers, role.MaxDelegationDepth = []string{"robots", "peer", policy.Self}, rapid.IntRange(0, 3).Draw(j.rt, "depth")
+	role.BoundActors = []string{"robots:r2", "robots:c3"}
 	if from == policy.Self { // as that role was written earlier, under another name
 		role.SubjectScopes = rapid.SampledFrom([]string{policy.ScopesIntersect, policy.ScopesIgnore}).Draw(j.rt, "subject_scopes")
 	}

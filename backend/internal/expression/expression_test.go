@@ -123,6 +123,8 @@ func TestConditionCannotBeEvaluated(t *testing.T) {
 		`subject.level.regex("3")`:             `no such overload`,
 		`caller.metadata.missing == "x"`:       `no such key: missing`,
 		`subject.sub == "alice" && subject.no`: `no such key: no`,
+		`!caller.hasClaim("x")`:                `claims are looked up in subject or actor, by text`,
+		`subject.groups.claim("/0") == "dev"`:  `claims are looked up in subject or actor, by text`,
 	} {
 		t.Run(source, func(t *testing.T) {
 			e, err := expression.NewCondition(source)

@@ -1,6 +1,7 @@
 package expression
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -86,25 +87,32 @@ func anchored(pattern string) (*regexp.Regexp, error) {
 
 // claim looks a claim up by its name or JSON pointer.
 func claim(of, name ref.Val) ref.Val {
-	v, found := lookUp(of, name)
-	if !found {
-		return types.NewErr("no such claim: %v", name.Value())
+	v, found, err := lookUp(of, name)
+	if err == nil && !found {
+		err = fmt.Errorf("no such claim: %v", name.Value())
+	}
+	if err != nil {
+		return types.WrapErr(err)
 	}
 	return types.DefaultTypeAdapter.NativeToValue(v)
 }
 
 func hasClaim(of, name ref.Val) ref.Val {
-	_, found := lookUp(of, name)
+	_, found, err := lookUp(of, name)
+	if err != nil {
+		return types.WrapErr(err)
+	}
 	return types.Bool(found)
 }
 
-func lookUp(of, name ref.Val) (any, bool) {
+func lookUp(of, name ref.Val) (v any, found bool, err error) {
 	path, isText := name.(types.String)
 	claims, isMap := of.Value().(map[string]any)
 	if !isText || !isMap {
-		return nil, false
+		return nil, false, errors.New("claims are looked up in subject or actor, by text")
 	}
-	return token.Claims(claims).LookUp(string(path))
+	v, found = token.Claims(claims).LookUp(string(path))
+	return v, found, nil
 }
 
 // writtenOut refuses patterns that are computed, and those that do not compile.

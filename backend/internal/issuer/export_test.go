@@ -27,6 +27,9 @@ func CheckAddress(listed []string, written, host, ip string) error {
 	return addressPolicy{listed: prefixes, written: []string{written}}.check(host, address)
 }
 
+// RefreshIfDue is what a request does that has seen a fetch under way.
+func (i *Issuer) RefreshIfDue(ctx context.Context) error { return i.remote.refreshFor(ctx, false) }
+
 // MaxUnderWay, MaxAnswers and AnswerAge bound what an issuer is asked about tokens.
 const (
 	MaxUnderWay = maxUnderWay

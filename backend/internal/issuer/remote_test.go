@@ -448,6 +448,24 @@ func TestRequestsWaitForARotatedKey(t *testing.T) {
 	p.wantFetches(t, 2)
 }
 
+// A request that has seen a fetch under way, and comes when it has ended, takes
+// what it brought.
+func TestFetchThatHasJustEndedIsEnough(t *testing.T) {
+	key := newKey("k1")
+	p := newIDP(t, key)
+	r := newRemote(t, p, nil)
+	r.mustVerify(t, key)
+	if err := r.RefreshIfDue(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	p.wantFetches(t, 1)
+	r.advance(issuer.MinInterval)
+	if err := r.RefreshIfDue(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	p.wantFetches(t, 2)
+}
+
 // The fetch goes on when the request that began it ends: others wait for it.
 func TestFetchOutlivesItsRequest(t *testing.T) {
 	key := newKey("k1")

@@ -56,7 +56,6 @@ func TestValidateAcceptsDelegation(t *testing.T) {
 		"TX-24 whom may_act names":                            after(delegates, anyActor, func(r *policy.Role) { r.MayAct = policy.MayActRequire }),
 		"TX-24 the caller, if may_act names it":               after(delegatesToCaller, anyActor, func(r *policy.Role) { r.MayAct = policy.MayActRequire }),
 		"whom a condition on the actor fits":                  after(delegates, anyActor, conditioned(`actor.sub == "api"`)),
-		"whom a condition on the caller fits":                 after(delegates, anyActor, conditioned(`"services" in caller.groups`)),
 		"the caller, if a condition fits it":                  after(delegatesToCaller, anyActor, conditioned(`caller.name == "api"`)),
 		"actors of any text":                                  after(delegates, func(r *policy.Role) { r.BoundActors = []string{"é, \"x\"", "É, \"x\"", "*"} }),
 		"an actor as long as they get":                        after(delegates, func(r *policy.Role) { r.BoundActors = []string{strings.Repeat("x", 512)} }),
@@ -77,7 +76,7 @@ func TestValidateAcceptsDelegation(t *testing.T) {
 }
 
 const (
-	anybody      = `anybody could act for the subject: name the actors, or set may_act to "require", or a condition on actor or caller`
+	anybody      = `anybody could act for the subject: name the actors, or set may_act to "require", or a condition on the actor`
 	meansNothing = `means nothing while delegation is "forbidden": set delegation to "optional" or "required"`
 	badDepth     = `must be from 0 (the mount's) to 8`
 	noIssuer     = `must name at least one issuer (or set actor_source to "caller")`
@@ -136,6 +135,7 @@ func TestValidateRefusesDelegation(t *testing.T) {
 
 		{"TX-27 anybody", after(delegates, anyActor), "bound_actors", anybody},
 		{"TX-27 anybody, who must", after(delegates, anyActor, func(r *policy.Role) { r.Delegation = policy.DelegationRequired }), "bound_actors", anybody},
+		{"TX-27 anybody whose token a good caller has", after(delegates, anyActor, conditioned(`"services" in caller.groups`)), "bound_actors", anybody},
 		{"TX-27 any caller", after(delegatesToCaller, anyActor), "bound_actors", anybody},
 		{"TX-27 anybody, with a condition on others", after(delegates, anyActor, conditioned(`subject.sub == "alice" && request.ttl < duration("5m")`)), "bound_actors", anybody},
 		{
@@ -178,6 +178,19 @@ const (
 	idp     = "https://idp.example"
 	cluster = "https://cluster.example"
 )
+
+// An actor that the subject token brings along is held against names alone: no
+// condition on the actor sees it.
+func TestCheckKept(t *testing.T) {
+	r := goodRole()
+	wantDenied(t, r.CheckKept("cluster:api"), denial.InvalidRequest, "bound_actors",
+		`actor: "act" claim: ["cluster:api"] acts for the subject already, and the role "orders" has no bound_actors to hold it against`)
+	r.BoundActors = []string{"cluster:web"}
+	wantDenied(t, r.CheckKept("cluster:api"), denial.InvalidRequest, "bound_actors", `actor: ["cluster:api"] is not among the bound_actors of the role "orders"`)
+	if err := r.CheckKept("cluster:web"); err != nil {
+		t.Error(err)
+	}
+}
 
 // mayAct holds an account of the cluster against a "may_act" claim; "" for none.
 func mayAct(rule, named, subjectIssuer string) error {

@@ -245,6 +245,9 @@ func (r *Role) Warnings() []string {
 		out = append(out, "only bound_audiences is set: every subject of the issuers may use this role; "+
 			"set bound_subject, bound_claims or a condition to narrow it")
 	}
+	if r.Delegation != DelegationForbidden && len(r.BoundActors) == 0 && r.MayAct != MayActRequire {
+		out = append(out, "a condition alone decides who may act: name the actors in bound_actors where they are known")
+	}
 	if len(r.Issuers) > 1 && r.BoundSubject != "" {
 		out = append(out, "bound_subject is compared with the \"sub\" of every issuer of the role: make sure that it means the same one in each")
 	}

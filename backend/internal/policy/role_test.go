@@ -231,6 +231,7 @@ func TestWarnings(t *testing.T) {
 		ignores = `subject_scopes is "ignore": allowed_scopes are granted even if the subject token does not have them`
 		broad   = `only bound_audiences is set: every subject of the issuers may use this role; set bound_subject, bound_claims or a condition to narrow it`
 	)
+	const anyone = "a condition alone decides who may act: name the actors in bound_actors where they are known"
 	ignore := func(r *policy.Role) { r.SubjectScopes = policy.ScopesIgnore }
 	audienceOnly := func(r *policy.Role) { r.BoundSubject, r.BoundAudiences = "", []string{"vault"} }
 	for _, c := range []struct {
@@ -243,11 +244,17 @@ func TestWarnings(t *testing.T) {
 		{"ignore", ignore, []string{ignores}},
 		{"ignore without scopes", func(r *policy.Role) { ignore(r); r.AllowedScopes = nil }, nil},
 		{"bound_audiences alone", audienceOnly, []string{broad}},
+		{"bound_audiences and a condition", func(r *policy.Role) { audienceOnly(r); r.Condition = `subject.team == "x"` }, nil},
+		{"a condition alone on the actor", func(r *policy.Role) { delegates(r); anyActor(r); r.Condition = `actor.sub == "api"` }, []string{anyone}},
+		{"actors by name", delegates, nil},
 		{"both", func(r *policy.Role) { ignore(r); audienceOnly(r) }, []string{ignores, broad}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := goodRole()
 			c.edit(r)
+			if err := r.Compile(); err != nil {
+				t.Fatal(err)
+			}
 			if got := r.Warnings(); !slices.Equal(got, c.want) {
 				t.Errorf("got %q, want %q", got, c.want)
 			}
