@@ -167,6 +167,16 @@ func (m *mount) wantRefused(op logical.Operation, path string, data map[string]a
 	}
 }
 
+// wantUnavailable makes a request that must be refused with status 503.
+func (m *mount) wantUnavailable(path string, data map[string]any, text string) {
+	m.t.Helper()
+	_, err := m.request(logical.UpdateOperation, path, data)
+	coded, ok := errors.AsType[logical.HTTPCodedError](err)
+	if !ok || coded.Code() != http.StatusServiceUnavailable || coded.Error() != text {
+		m.t.Errorf("got %v, want %s", err, text)
+	}
+}
+
 // exchange exchanges a good subject token and returns the answer.
 func (m *mount) exchange(role string) *logical.Response {
 	m.t.Helper()
@@ -302,7 +312,7 @@ func TestRestartLosesNothing(t *testing.T) {
 // spoil makes a stored entry one of a later version of the engine.
 func (m *mount) spoil(path string) {
 	m.t.Helper()
-	m.replaceStored(path, `"version":1`, `"version":2`)
+	m.replaceStored(path, `"version":2`, `"version":3`)
 }
 
 // replaceStored changes what is stored, and makes the mount anew from it.
@@ -328,6 +338,8 @@ func TestFieldsOfLaterAreDefaults(t *testing.T) {
 	m := newMount(t)
 	config, role := m.read("config"), m.read("roles/orders")
 	m.replaceStored("config", `"max_delegation_depth":4,`, "")
+	m.replaceStored("config", `"version":2`, `"version":1`)
+	m.replaceStored("role/orders", `"version":2`, `"version":1`)
 	m.replaceStored("role/orders", `"delegation":"forbidden","actor_source":"token",`, "")
 	m.replaceStored("role/orders", `"may_act":"honor",`, "")
 	wantEqual(t, "config", m.read("config"), config)
@@ -354,10 +366,13 @@ func TestRoleThatDoesNotCompileIsLeftOut(t *testing.T) {
 // denied, all else goes on, and nothing is overwritten.
 func TestUnreadableRoleOrIssuerIsLeftOut(t *testing.T) {
 	m := newMount(t)
+	bare := issuertest.New(t, "https://bare.example")
+	m.write("issuers/bare", map[string]any{"bound_issuer": bare.URL, "jwks": bare.JWKS(t), "bound_audiences": "https://vault.example", "subject_prefix": ""})
+	m.write("roles/bare", map[string]any{"issuers": "bare", "bound_audiences": "https://vault.example", "allowed_audiences": orders, "default_audience": orders})
 	token := m.exchange("unleased").Data["access_token"]
 	lost := m.exchange("orders").Data["access_token"]
 	m.spoil("role/orders")
-	if !strings.Contains(m.log.String(), `storage entry \"role/orders\" has version 2`) {
+	if !strings.Contains(m.log.String(), `storage entry \"role/orders\" has version 3`) {
 		t.Errorf("log: %s", m.log)
 	}
 	subject := map[string]any{"subject_token": m.idp.Sign(t, m.idp.Claims(m.now, nil))}
@@ -372,6 +387,8 @@ func TestUnreadableRoleOrIssuerIsLeftOut(t *testing.T) {
 	m.spoil("issuer/idp")
 	m.wantRefused(logical.UpdateOperation, "exchange/unleased", subject,
 		`invalid_request: subject: "iss" claim: ["https://idp.example"] is not an issuer that the role "unleased" accepts`)
+	m.wantUnavailable("exchange/bare", map[string]any{"subject_token": bare.Sign(t, bare.Claims(m.now, map[string]any{"sub": "idp:ci-runner"}))},
+		`temporarily_unavailable: subject: an issuer of the mount cannot be read, and its subjects cannot be told from others without a prefix: see the log`)
 	if len(jwksKeyIDs(m)) != 2 || !m.active(token) {
 		t.Error("the rest of the mount does not go on")
 	}

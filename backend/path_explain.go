@@ -46,6 +46,9 @@ func (b *backend) explain(ctx context.Context, req *logical.Request, d *framewor
 		return nil, err
 	}
 	e := b.exchanger.Explain(ctx, s, q)
+	if e.Refusal != nil && e.Refusal.Code == denial.ServerError {
+		b.Logger().Error("request failed", "request_id", req.ID, "path", req.Path, "stage", e.Refusal.Stage, "cause", e.Refusal.Unwrap())
+	}
 	b.metrics.explained(knownRole(s, q.Role), e.Refusal == nil)
 	return warn(&logical.Response{Data: explanation(e)}, e.Warnings), nil
 }

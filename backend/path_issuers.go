@@ -62,8 +62,12 @@ func (b *backend) issuerWrite(ctx context.Context, req *logical.Request, d *fram
 		if err != nil {
 			return nil, err
 		}
+		before := s.Clone()
 		s.Issuers[name] = made
-		warnings = next.Warnings()
+		if err := s.CheckUsers(name); err != nil {
+			return nil, err
+		}
+		warnings = append(next.Warnings(), s.PrefixWarnings(before, name)...)
 		c, err := put(issuerPrefix+name, issuer.Stored{Config: next})
 		return []change{c}, err
 	})

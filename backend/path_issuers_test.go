@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -109,5 +110,34 @@ func TestRefreshOfAnIssuerThatIsAsked(t *testing.T) {
 	wantEqual(t, "keys", m.write("issuers/opaque/refresh", nil).Data["keys_held"], 0)
 	if asked.Load() {
 		t.Error("the issuer was asked")
+	}
+}
+
+// An issuer is held against the roles that accept it, as a role is against its
+// issuers.
+func TestIssuerIsHeldAgainstItsRoles(t *testing.T) {
+	m := newMount(t)
+	m.write("roles/orders", map[string]any{"bound_subject": "", "bound_claims": map[string]any{"environment": "prod"}})
+	for name, data := range map[string]map[string]any{
+		"another URL":  {"bound_issuer": "https://token.actions.githubusercontent.com"},
+		"another type": {"type": "github"},
+	} {
+		t.Run(name, func(*testing.T) {
+			before := m.read("issuers/idp")
+			m.wantRefused(logical.UpdateOperation, "issuers/idp", data, `invalid_request: bound_issuer: the role "orders" binds too little for what the issuer would be: `+
+				`issuer "idp": every repository of the service can have such tokens, and the role binds none of ["sub", "repository", "repository_owner", "repository_id", "repository_owner_id"]: bind repository_id and repository_owner_id`)
+			wantEqual(t, "the issuer", m.read("issuers/idp"), before)
+		})
+	}
+}
+
+// Whoever bound_actors names may come to be another when a prefix changes.
+func TestChangeOfPrefixWarns(t *testing.T) {
+	m := newMount(t)
+	m.write("roles/delegating", delegating)
+	resp := m.write("issuers/idp", map[string]any{"subject_prefix": "i:"})
+	want := []string{`subject_prefix was "idp:" and is "i:": look at bound_actors of the roles delegating`}
+	if resp == nil || !slices.Equal(resp.Warnings, want) {
+		t.Errorf("got %v", resp)
 	}
 }

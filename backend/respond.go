@@ -77,6 +77,9 @@ func checkCredentialFields(req *logical.Request) error {
 	if ttl, ok := req.Data["ttl"].(string); ok && len(ttl) > maxDuration {
 		return denial.New(denial.InvalidRequest, denial.Parse, "ttl", "is not a duration such as 5m")
 	}
+	if live, ok := req.Data["live"].(string); ok && len(live) > len("false") {
+		return denial.New(denial.InvalidRequest, denial.Parse, "live", "is not true or false")
+	}
 	for _, name := range credentialFields {
 		if v, ok := req.Data[name]; ok {
 			if _, isString := v.(string); !isString {

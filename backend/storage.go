@@ -29,8 +29,14 @@ const (
 )
 
 // schemaVersion is written into every entry. An entry of a later version is not
-// read: what it means is unknown, and may be a restriction.
-const schemaVersion = 1
+// read: what it means is unknown, and may be a restriction. Those of an earlier
+// version are: a field that they do not have has its default.
+//
+// 2: expressions and delegation in roles; kinds and introspection of issuers.
+const (
+	schemaVersion = 2
+	oldestVersion = 1
+)
 
 type envelope[T any] struct {
 	Version int `json:"version"`
@@ -74,7 +80,7 @@ func decode[T any](path string, entry *logical.StorageEntry) (value T, found boo
 	if err := entry.DecodeJSON(&e); err != nil {
 		return value, false, fmt.Errorf("storage entry %q: %w", path, err)
 	}
-	if e.Version != schemaVersion {
+	if e.Version < oldestVersion || e.Version > schemaVersion {
 		return value, false, fmt.Errorf("storage entry %q has version %d and this engine reads version %d: run the engine that wrote it", path, e.Version, schemaVersion)
 	}
 	return e.Value, true, nil
@@ -245,6 +251,7 @@ func (b *backend) loadSnapshot(ctx context.Context, storage logical.Storage) (*e
 	if err != nil {
 		return nil, err
 	}
+	s.IssuerMissing = len(b.unreadable) > 0
 	return s, getAll(ctx, storage, rolePrefix, func(name string, r *policy.Role) error {
 		if err := r.Compile(); err != nil {
 			return err

@@ -90,8 +90,8 @@ func (a *attempt) checkActsItself(actor *party) error {
 	if err != nil {
 		return err
 	}
-	if actor.own && !slices.Contains(audience, a.Config.Issuer) {
-		return denial.New(denial.InvalidRequest, denial.Actor, "aud", "\"aud\" claim: a token of this engine by which somebody acts must be for the engine itself: expected %q but got %s",
+	if actor.own && !slices.Equal(audience, []string{a.Config.Issuer}) {
+		return denial.New(denial.InvalidRequest, denial.Actor, "aud", "\"aud\" claim: a token of this engine by which somebody acts must be for the engine alone: expected %q but got %s",
 			a.Config.Issuer, token.List(audience))
 	}
 	return checkUnbound(actor.claims)
@@ -116,11 +116,14 @@ func (a *attempt) checkNobodyActs(s *subject) error {
 	if !s.own && s.acting[0].Issuer != s.Issuer {
 		return denial.New(denial.InvalidRequest, denial.Actor, "act", "\"act\" claim: an issuer is not believed who acts of another issuer")
 	}
+	if a.role.Uses("actor") {
+		return denial.New(denial.InvalidRequest, denial.Actor, "act", "\"act\" claim: somebody acts for the subject already, and the expressions of the role %q want to see their token", a.role.Name)
+	}
 	current, err := a.nameOf(s.acting[0])
 	if err != nil {
 		return atActor(err)
 	}
-	if err := a.role.CheckKept(current); err != nil {
+	if err := a.role.CheckActor(current); err != nil {
 		return err
 	}
 	a.trace.Pass(denial.Actor, "act", "%s goes on acting", token.List([]string{current}))
@@ -135,7 +138,7 @@ func (a *attempt) nameOf(actor token.Actor) (string, error) {
 			return actor.Subject, nil
 		}
 		if trusted := a.Issuers[name]; trusted != nil && trusted.BoundIssuer == actor.Issuer {
-			return trusted.Subject(token.Claims{"sub": actor.Subject}, a.Issuers)
+			return a.subjectOf(trusted, token.Claims{"sub": actor.Subject})
 		}
 	}
 	return "", denial.New(denial.InvalidRequest, denial.Actor, "actor_issuers", "\"act\" claim: the current actor is not of an issuer that the role %q accepts actors from", a.role.Name)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/denial"
@@ -194,6 +195,34 @@ func (s *Snapshot) LintRole(r *policy.Role) ([]string, error) {
 	return append(warnings, s.lintSubject(r)...), nil
 }
 
+// CheckUsers refuses an issuer for which a role that accepts it binds too little.
+func (s *Snapshot) CheckUsers(issuerName string) error {
+	for _, name := range s.UsersOfIssuer(issuerName) {
+		if _, err := s.LintRole(s.Roles[name]); err != nil {
+			return denial.Field("bound_issuer", "the role %q binds too little for what the issuer would be: %s", name, denial.From(err).Reason)
+		}
+	}
+	return nil
+}
+
+// PrefixWarnings names the roles whose bound_actors mean others, or nobody, since
+// the subject_prefix of an issuer has changed.
+func (s *Snapshot) PrefixWarnings(before *Snapshot, issuerName string) []string {
+	old, now := before.Issuers[issuerName], s.Issuers[issuerName]
+	if old == nil || old.SubjectPrefix == now.SubjectPrefix {
+		return nil
+	}
+	roles := s.RolesWith(func(r *policy.Role) bool {
+		return slices.ContainsFunc(r.BoundActors, func(actor string) bool {
+			return strings.HasPrefix(actor, old.SubjectPrefix) || strings.HasPrefix(actor, now.SubjectPrefix)
+		})
+	})
+	if len(roles) == 0 {
+		return nil
+	}
+	return []string{fmt.Sprintf("subject_prefix was %q and is %q: look at bound_actors of the roles %s", old.SubjectPrefix, now.SubjectPrefix, strings.Join(roles, ", "))}
+}
+
 // warningsFor are those of a role that may have become bad since it was written.
 func (s *Snapshot) warningsFor(r *policy.Role) []string {
 	warnings, err := s.LintRole(r)
@@ -208,6 +237,9 @@ func (s *Snapshot) warningsFor(r *policy.Role) []string {
 func (s *Snapshot) lintSubject(r *policy.Role) []string {
 	if r.Subject == "" {
 		return nil
+	}
+	if r.SubjectSource == policy.SourceCaller {
+		return []string{"subject gives callers other names than entity: and their id: they may come to be those of an issuer's subjects"}
 	}
 	var out []string
 	for _, name := range r.Issuers {

@@ -230,6 +230,14 @@ func TestLintOfSubjects(t *testing.T) {
 			t.Errorf("%s: %q, %v", source, got, err)
 		}
 	}
+	w := newWorld(t)
+	w.addRole("me", func(r *policy.Role) {
+		r.SubjectSource, r.Issuers, r.BoundSubject, r.Subject = policy.SourceCaller, nil, "", "subject.name"
+	})
+	got, err := w.snapshot.LintRole(w.snapshot.Roles["me"])
+	if want := "subject gives callers other names than entity: and their id: they may come to be those of an issuer's subjects"; err != nil || !slices.Equal(got, []string{want}) {
+		t.Errorf("a caller: %q, %v", got, err)
+	}
 }
 
 func TestConfigValidate(t *testing.T) {

@@ -128,19 +128,32 @@ func (a *attempt) checkSubject(sub string, s *subject) error {
 	if sub == s.name {
 		return nil
 	}
-	foreign := slices.Clone(issuer.ReservedPrefixes)
-	for name, other := range a.Issuers {
-		if name != s.issuer && other.SubjectPrefix != "" {
-			foreign = append(foreign, other.SubjectPrefix)
-		}
+	if a.IssuerMissing {
+		return a.missingIssuer()
 	}
-	for _, prefix := range foreign {
-		if strings.HasPrefix(sub, prefix) {
+	for _, prefix := range a.prefixesOfOthers(s) {
+		// An issuer without a prefix has all that nobody else's prefix begins.
+		if strings.HasPrefix(sub, prefix) && (prefix != "" || !a.hasPrefixOf(sub, s)) {
 			return denial.New(denial.InvalidRequest, denial.Decide, "subject",
 				"the subject expression of the role %q yields a subject with the prefix %q, which belongs to others", a.role.Name, prefix)
 		}
 	}
 	return nil
+}
+
+func (a *attempt) prefixesOfOthers(s *subject) []string {
+	out := slices.Clone(issuer.ReservedPrefixes)
+	for name, other := range a.Issuers {
+		if name != s.issuer {
+			out = append(out, other.SubjectPrefix)
+		}
+	}
+	return out
+}
+
+func (a *attempt) hasPrefixOf(sub string, s *subject) bool {
+	own := a.Issuers[s.issuer]
+	return own != nil && own.SubjectPrefix != "" && strings.HasPrefix(sub, own.SubjectPrefix)
 }
 
 // authentication returns what the subject token says of the original

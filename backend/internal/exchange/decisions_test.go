@@ -282,7 +282,7 @@ func actors() []row {
 				req := exchange.Request{Role: "identity", SubjectToken: token.Secret(s.services.Sign(s.t, s.services.Claims(s.now, map[string]any{"sub": "api"}))), Audience: []string{orders}, MountMaxTTL: time.Hour}
 				s.actor.ready = s.mustExchange(req).AccessToken
 			}),
-			refused(denial.Actor, "aud", `invalid_request: actor: "aud" claim: a token of this engine by which somebody acts must be for the engine itself: expected "https://vault.example/v1/token-exchange" but got ["https://orders.example"]`), "",
+			refused(denial.Actor, "aud", `invalid_request: actor: "aud" claim: a token of this engine by which somebody acts must be for the engine alone: expected "https://vault.example/v1/token-exchange" but got ["https://orders.example"]`), "",
 		},
 		{"a service may act by a token of ours", ownActor, granted(act("services:api@us")), ""},
 	}
@@ -414,9 +414,54 @@ func delegatedAlready() []row {
 			refused(denial.Actor, "bound_actors", `invalid_request: actor: ["idp:web"] is not among the bound_actors of the role "orders"`), "",
 		},
 		{
-			"who acts already does not go on acting, if the role names nobody", optional(condition(`!has(actor.sub)`), role(func(r *policy.Role) { r.BoundActors = nil }), subject("act", api)),
-			refused(denial.Actor, "bound_actors", `invalid_request: actor: "act" claim: ["idp:api"] acts for the subject already, and the role "orders" has no bound_actors to hold it against`), "",
+			"who acts already does not go on acting, if the role wants to see the actor's token",
+			optional(condition(`!has(actor.sub) || actor.team == "x"`), subject("act", api)),
+			refused(denial.Actor, "act", `invalid_request: actor: "act" claim: somebody acts for the subject already, and the expressions of the role "orders" want to see their token`), "",
 		},
+		{
+			"another issuer's word is not taken for who acted in this engine",
+			with(delegated(), subject("act", map[string]any{"iss": ourIssuer, "sub": "entity:admin"})),
+			refused(denial.Subject, "act", `invalid_request: subject: "act" claim: another issuer is not believed who acts by the names of this engine`), "",
+		},
+		{
+			"another issuer's word is not taken for who acted before in this engine",
+			with(delegated(), subject("act", map[string]any{"sub": "x", "act": map[string]any{"iss": ourIssuer, "sub": "entity:admin"}})),
+			refused(denial.Subject, "act", `invalid_request: subject: "act" claim: another issuer is not believed who acts by the names of this engine`), "",
+		},
+		{
+			"an actor's token of ours is for the engine alone",
+			with(ownActor, func(s *scene) {
+				req := exchange.Request{Role: "identity", SubjectToken: token.Secret(s.services.Sign(s.t, s.services.Claims(s.now, map[string]any{"sub": "api"}))), Audience: []string{ourIssuer, orders}, MountMaxTTL: time.Hour}
+				s.actor.ready = s.mustExchange(req).AccessToken
+			}),
+			refused(denial.Actor, "aud", `invalid_request: actor: "aud" claim: a token of this engine by which somebody acts must be for the engine alone: expected "https://vault.example/v1/token-exchange" but got ["https://vault.example/v1/token-exchange", "https://orders.example"]`), "",
+		},
+		{
+			"a list that no condition can take is refused", with(condition(`subject.sub == "ci-runner"`), subject("many", slices.Repeat([]any{1}, 1001))),
+			refused(denial.Decide, "condition", `invalid_request: condition: the condition of the role "orders" cannot be evaluated: a claim has a list of more than 1000 elements`), "",
+		},
+		{
+			"a caller's name is not that of an issuer's subject, of an issuer without a prefix",
+			with(func(s *scene) { s.addIssuer("services", s.services, func(c *issuer.Config) { c.SubjectPrefix = "" }) }, subjectIs(`subject.email`), subject("email", "ceo@corp.example")),
+			refused(denial.Decide, "subject", `invalid_request: subject: the subject expression of the role "orders" yields a subject with the prefix "", which belongs to others`), "",
+		},
+		{
+			"a subject may be made with the prefix of its issuer, beside an issuer without one",
+			with(func(s *scene) { s.addIssuer("services", s.services, func(c *issuer.Config) { c.SubjectPrefix = "" }) }, subjectIs(`"idp:" + subject.email`), subject("email", "ceo@corp.example")),
+			granted(sub("idp:ceo@corp.example")), "",
+		},
+		{
+			"while an issuer cannot be read, one without a prefix is not believed", func(s *scene) {
+				s.addIssuer("idp", s.idp, func(c *issuer.Config) { c.SubjectPrefix = "" })
+				s.snapshot.IssuerMissing = true
+			},
+			refused(denial.Subject, "subject_prefix", `temporarily_unavailable: subject: an issuer of the mount cannot be read, and its subjects cannot be told from others without a prefix: see the log`), "",
+		},
+		{
+			"while an issuer cannot be read, no subject is made", with(subjectIs(`subject.email`), subject("email", "x"), func(s *scene) { s.snapshot.IssuerMissing = true }),
+			refused(denial.Subject, "subject_prefix", `temporarily_unavailable: subject: an issuer of the mount cannot be read, and its subjects cannot be told from others without a prefix: see the log`), "",
+		},
+		{"while an issuer cannot be read, others go on", func(s *scene) { s.snapshot.IssuerMissing = true }, granted(), ""},
 		{
 			"a delegation is not turned into the user itself where delegation is forbidden", subject("act", api),
 			refused(denial.Subject, "act", `invalid_request: subject: "act" claim: the token is already a delegation, and the role does not allow delegation`), "",

@@ -75,6 +75,8 @@ func TestJWTsAreNotShownAround(t *testing.T) {
 	encrypted := strings.Join([]string{"eyJhbGciOiJSU0EtT0FFUCJ9", "YQ", "YQ", "YQ", "YQ"}, ".")
 	for name, text := range map[string]string{
 		"of another issuer": stranger, "broken": "x" + stranger[1:], "encrypted": encrypted, "cut off": stranger[:40], "three parts": "a.b.c",
+		"a Vault token": "hvs.CAESIJ", "an old Vault token": "s.abc", "with its scheme": "Bearer opaque",
+		"encrypted, its header with a space": "eyAiYWxnIjoiUlNBLU9BRVAifQ.YQ.YQ.YQ.YQ", "within other text": "x" + stranger + ".x",
 	} {
 		if _, err := a.present(text, ""); err == nil {
 			t.Errorf("%s: accepted", name)

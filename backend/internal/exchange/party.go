@@ -2,6 +2,7 @@ package exchange
 
 import (
 	"context"
+	"encoding/base64"
 	"slices"
 	"strings"
 	"time"
@@ -121,7 +122,7 @@ func (a *attempt) foreignParty(t presented, trusted *issuer.Issuer, claims token
 	if err != nil {
 		return nil, err
 	}
-	name, err := trusted.Subject(claims, a.Issuers)
+	name, err := a.subjectOf(trusted, claims)
 	if err != nil {
 		return nil, err
 	}
@@ -134,6 +135,20 @@ func (a *attempt) foreignParty(t presented, trusted *issuer.Issuer, claims token
 		Actor: token.Actor{Issuer: trusted.BoundIssuer, Subject: sub}, name: name, issuer: trusted.Name,
 		claims: claims, expires: dates.Expires, origin: externalOrigin(a.Secret, trusted.Name, sub, jti, payload),
 	}, nil
+}
+
+// subjectOf returns the name of a subject in this mount.
+func (a *attempt) subjectOf(trusted *issuer.Issuer, claims token.Claims) (string, error) {
+	if trusted.SubjectPrefix == "" && a.IssuerMissing {
+		return "", a.missingIssuer()
+	}
+	return trusted.Subject(claims, a.Issuers)
+}
+
+// missingIssuer refuses a subject of which it cannot be told whose it is.
+func (a *attempt) missingIssuer() error {
+	return denial.New(denial.TemporarilyUnavailable, denial.Subject, "subject_prefix",
+		"an issuer of the mount cannot be read, and its subjects cannot be told from others without a prefix: see the log")
 }
 
 func (a *attempt) verifyOwnParty(t presented, u *token.Unverified) (*party, error) {
@@ -168,11 +183,25 @@ func (a *attempt) ownParty(t presented, own *Own) (*party, error) {
 	}, nil
 }
 
+// isOpaque tells whether a token may be shown to the issuer that introspects: not
+// if it looks like a JWT, which is for nobody but the issuer that it names, or like
+// a Vault token.
+func isOpaque(text string) bool {
+	for _, prefix := range []string{"hvs.", "hvb.", "hvr.", "s.", "b.", "r."} {
+		if strings.HasPrefix(text, prefix) {
+			return false
+		}
+	}
+	first, rest, dotted := strings.Cut(text, ".")
+	header, err := base64.RawURLEncoding.DecodeString(first)
+	isJOSE := err == nil && dotted && strings.HasPrefix(strings.TrimSpace(string(header)), "{")
+	return !isJOSE && strings.Count(rest, ".") != 1 && !strings.HasPrefix(text, "eyJ") && !strings.Contains(text, ".eyJ") && !strings.Contains(text, " ")
+}
+
 // opaqueIssuer returns the issuer that is to be asked about a token that is no
-// JWT: the only one of the role that can be. Anything that looks like a JWT is
-// shown to nobody but the issuer that it names.
+// JWT: the only one of the role that can be.
 func (a *attempt) opaqueIssuer(t presented) (*issuer.Issuer, error) {
-	if text := t.token.Reveal(); strings.Count(text, ".") == 2 || strings.HasPrefix(text, "eyJ") {
+	if !isOpaque(t.token.Reveal()) {
 		return nil, nil
 	}
 	var found *issuer.Issuer

@@ -117,6 +117,9 @@ type Snapshot struct {
 	Issuers       map[string]*issuer.Issuer
 	Keys          map[string]*keyring.Key
 	Roles         map[string]*policy.Role
+	// IssuerMissing tells that an issuer cannot be read: which subjects are its own
+	// is not known.
+	IssuerMissing bool
 	// Secret makes the pseudonyms in "lineage". Nil until there is a Config.
 	Secret []byte
 }

@@ -2,6 +2,7 @@ package exchange
 
 import (
 	"context"
+	"slices"
 
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/denial"
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/policy"
@@ -37,8 +38,20 @@ func (a *attempt) verifySubject(ctx context.Context) (*subject, error) {
 	if s.scope.Scopes, err = who.claims.Scopes(); err != nil {
 		return nil, err
 	}
-	s.acting, err = token.ParseActing(who.claims, who.Issuer)
-	return s, err
+	if s.acting, err = token.ParseActing(who.claims, who.Issuer); err != nil {
+		return nil, err
+	}
+	return s, a.checkHistory(s)
+}
+
+// checkHistory refuses another issuer's word for who acted in this engine: it would
+// become ours.
+func (a *attempt) checkHistory(s *subject) error {
+	ofOurs := func(actor token.Actor) bool { return actor.Issuer == a.Config.Issuer }
+	if !s.own && slices.ContainsFunc(s.acting, ofOurs) {
+		return denial.New(denial.InvalidRequest, denial.Subject, "act", "\"act\" claim: another issuer is not believed who acts by the names of this engine")
+	}
+	return nil
 }
 
 func (a *attempt) presentedSubject(ctx context.Context) (*party, error) {

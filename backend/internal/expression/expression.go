@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"strings"
 
 	"cel.dev/cel-go/cel"
 	"cel.dev/cel-go/common/types"
@@ -93,13 +94,13 @@ func (e *Expression) Source() string { return e.source }
 // Uses tells whether the expression mentions a variable.
 func (e *Expression) Uses(variable string) bool { return e != nil && e.mentions.variables[variable] }
 
-// Claims returns the names of the claims of the subject that the expression
-// mentions; a nested one as a JSON pointer.
-func (e *Expression) Claims() []string {
+// Claims returns the names of the claims of the subject, or of the actor, that the
+// expression mentions; a nested one as a JSON pointer.
+func (e *Expression) Claims(of string) []string {
 	if e == nil {
 		return nil
 	}
-	return e.mentions.claims
+	return e.mentions.claims[of]
 }
 
 // Condition evaluates an expression made by [NewCondition]. An error means that
@@ -157,6 +158,39 @@ func (e *Expression) Value(in Input) (any, error) {
 }
 
 func (e *Expression) evaluate(in Input) (ref.Val, error) {
-	v, _, err := e.program.Eval(in.variables())
-	return v, err
+	variables, err := in.variables()
+	if err != nil {
+		return nil, err
+	}
+	v, _, err := e.program.Eval(variables)
+	if err != nil {
+		return nil, e.failed(err)
+	}
+	return v, nil
+}
+
+// failure is an evaluation that came to nothing. What CEL says of it may hold the
+// value of a claim, and is for the log: told is for whoever presented the token.
+type failure struct {
+	told  string
+	cause error
+}
+
+func (f *failure) Error() string { return f.told }
+func (f *failure) Unwrap() error { return f.cause }
+
+// failed tells of an error what the expression itself says.
+func (e *Expression) failed(err error) error {
+	text := err.Error()
+	for _, missing := range []string{"no such key: ", "no such claim: "} {
+		if name, ok := strings.CutPrefix(text, missing); ok && strings.Contains(e.source, name) {
+			return &failure{told: text, cause: err}
+		}
+	}
+	for _, known := range []string{"no such overload", "limit exceeded", "claims are looked up in subject or actor, by text"} {
+		if strings.Contains(text, known) {
+			return &failure{told: known, cause: err}
+		}
+	}
+	return &failure{told: "a value is not what the expression needs", cause: err}
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"regexp/syntax"
 	"slices"
 
 	"cel.dev/cel-go/cel"
@@ -25,8 +26,6 @@ import (
 //	subject.claim("/a.b/c")          by name or JSON pointer; an error if there is none
 //	subject.hasClaim("/a.b/c")
 func functions() []cel.EnvOption {
-	// The claims are declared as dynamic: CEL looks into one entry of a map to tell
-	// its type, and that may be a number that it cannot hold.
 	claims := cel.DynType
 	return []cel.EnvOption{
 		cel.Function("glob", cel.MemberOverload("string_glob", []*cel.Type{cel.StringType, cel.StringType}, cel.BoolType,
@@ -115,43 +114,81 @@ func lookUp(of, name ref.Val) (v any, found bool, err error) {
 	return v, found, nil
 }
 
-// writtenOut refuses patterns that are computed, and those that do not compile.
+// writtenOut refuses patterns and fillers that are computed, and those that are no
+// good.
 type writtenOut struct{}
 
 // Name identifies the validator.
 func (writtenOut) Name() string { return "token-exchange.patterns" }
 
-// Validate reports every pattern that is not a good text literal.
+// Validate reports each of them.
 func (writtenOut) Validate(_ *cel.Env, _ cel.ValidatorConfig, a *ast.AST, issues *cel.Issues) {
+	instructions := 0
 	for _, call := range ast.MatchDescendants(ast.NavigateAST(a), ast.KindMatcher(ast.CallKind)) {
 		name := call.AsCall().FunctionName()
-		if name != "glob" && name != "regex" {
-			continue
+		args := call.AsCall().Args()
+		switch {
+		case name == "glob", name == "regex":
+			instructions += checkPattern(issues, name, args[0])
+		case name == "replace":
+			checkFiller(issues, name, args[1])
+		case name == "join" && len(args) > 0:
+			checkFiller(issues, name, args[0])
 		}
-		arg := call.AsCall().Args()[0]
-		pattern, ok := literal(arg)
-		if !ok {
-			issues.ReportErrorAtID(arg.ID(), "the pattern of %s must be a text literal, so that no claim can widen it", name)
-			continue
-		}
-		if err := checkPattern(name, pattern); err != nil {
-			issues.ReportErrorAtID(arg.ID(), "the pattern of %s: %s", name, err)
-		}
+	}
+	if instructions > maxInstructions {
+		issues.ReportErrorAtID(a.Expr().ID(), "the patterns of regex compile to %d instructions: the limit is %d", instructions, maxInstructions)
 	}
 }
 
-// maxPattern bounds what a pattern can cost, in characters.
-const maxPattern = 512
+// Bounds of the texts that are written out: what can be made from them is in
+// proportion. Instructions are those of all patterns of one expression.
+const (
+	maxPattern      = 512 // characters
+	maxFiller       = 64  // characters
+	maxInstructions = 1000
+)
 
-func checkPattern(function, pattern string) error {
+// checkPattern reports a pattern that is no good, and returns how many
+// instructions it takes.
+func checkPattern(issues *cel.Issues, function string, arg ast.Expr) int {
+	pattern, ok := literal(arg)
+	if !ok {
+		issues.ReportErrorAtID(arg.ID(), "the pattern of %s must be a text literal, so that no claim can widen it", function)
+		return 0
+	}
 	if len(pattern) > maxPattern {
-		return fmt.Errorf("%d characters are more than the limit of %d", len(pattern), maxPattern)
+		issues.ReportErrorAtID(arg.ID(), "the pattern of %s: %d characters are more than the limit of %d", function, len(pattern), maxPattern)
+		return 0
 	}
-	if function == "regex" {
-		_, err := anchored(pattern)
-		return err
+	if function != "regex" {
+		return 0
 	}
-	return nil
+	instructions, err := instructionsOf(pattern)
+	if err != nil {
+		issues.ReportErrorAtID(arg.ID(), "the pattern of %s: %s", function, err)
+	}
+	return instructions
+}
+
+func instructionsOf(pattern string) (int, error) {
+	parsed, err := syntax.Parse(pattern, syntax.Perl)
+	if err != nil {
+		return 0, err
+	}
+	program, err := syntax.Compile(parsed.Simplify())
+	if err != nil {
+		return 0, err
+	}
+	return len(program.Inst), nil
+}
+
+// checkFiller reports a text that a function repeats, if it is computed or long:
+// of two long claims it would make one as long as their product.
+func checkFiller(issues *cel.Issues, function string, arg ast.Expr) {
+	if text, ok := literal(arg); !ok || len(text) > maxFiller {
+		issues.ReportErrorAtID(arg.ID(), "what %s puts in must be a text literal of at most %d characters", function, maxFiller)
+	}
 }
 
 func literal(e ast.Expr) (string, bool) {

@@ -2,9 +2,10 @@ package expression
 
 import (
 	"encoding/json"
+	"fmt"
+	"math"
+	"regexp"
 	"time"
-
-	"cel.dev/cel-go/common/types"
 
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/token"
 )
@@ -53,54 +54,81 @@ type Request struct {
 	ClientID string        `cel:"client_id"`
 }
 
-func (in Input) variables() map[string]any {
-	return map[string]any{
-		"subject": in.Subject.variable(), "actor": in.Actor.variable(),
-		"caller": in.Caller, "request": in.Request, "now": in.Now,
+// maxElements is how many elements a list of a claim may have for an expression:
+// the functions for sets compare each of one list with each of another.
+const maxElements = 1000
+
+func (in Input) variables() (map[string]any, error) {
+	subject, err := in.Subject.variable()
+	if err != nil {
+		return nil, err
 	}
+	actor, err := in.Actor.variable()
+	if err != nil {
+		return nil, err
+	}
+	return map[string]any{
+		"subject": subject, "actor": actor, "caller": in.Caller, "request": in.Request, "now": in.Now,
+	}, nil
 }
 
-func (p Party) variable() map[string]any {
+func (p Party) variable() (map[string]any, error) {
 	out := make(map[string]any, len(p.Claims)+1)
 	for name, v := range p.Claims {
-		out[name] = native(v)
+		made, err := native(v)
+		if err != nil {
+			return nil, err
+		}
+		out[name] = made
 	}
 	if p.Issuer != "" {
 		out["issuer"] = p.Issuer
 	}
-	return out
+	return out, nil
 }
 
-// native replaces JSON numbers by what CEL computes with. An integer that it
-// cannot hold exactly is an error for the expression that looks at it: as a
-// fraction it would be equal to its neighbours.
-func native(v any) any {
+// native replaces JSON numbers by what CEL computes with.
+func native(v any) (any, error) {
+	var err error
 	switch v := v.(type) {
 	case json.Number:
-		return number(v)
+		return number(v), nil
 	case []any:
+		if len(v) > maxElements {
+			return nil, &failure{told: fmt.Sprintf("a claim has a list of more than %d elements", maxElements)}
+		}
 		out := make([]any, len(v))
 		for i := range v {
-			out[i] = native(v[i])
+			if out[i], err = native(v[i]); err != nil {
+				return nil, err
+			}
 		}
-		return out
+		return out, nil
 	case map[string]any:
 		out := make(map[string]any, len(v))
 		for name := range v {
-			out[name] = native(v[name])
+			if out[name], err = native(v[name]); err != nil {
+				return nil, err
+			}
 		}
-		return out
+		return out, nil
 	}
-	return v
+	return v, nil
 }
 
+// number is what an expression sees of a JSON number. One that CEL cannot hold
+// exactly is seen as its text, which equals no number: as a fraction it would be
+// equal to its neighbours.
 func number(n json.Number) any {
 	if i, err := n.Int64(); err == nil {
 		return i
 	}
 	f, err := n.Float64()
-	if err != nil || f >= 1<<53 || f <= -1<<53 {
-		return types.NewErr("the number %.32s cannot be held exactly", n.String())
+	if err != nil || f == math.Trunc(f) && !isWhole.MatchString(n.String()) || math.Abs(f) > 1<<53 {
+		return n.String()
 	}
 	return f
 }
+
+// isWhole is a whole number written with a fraction.
+var isWhole = regexp.MustCompile(`^-?[0-9]{1,15}\.0+$`)

@@ -1,7 +1,6 @@
 package expression
 
 import (
-	"maps"
 	"slices"
 	"strings"
 
@@ -13,23 +12,25 @@ import (
 // mentions is what an expression looks at, as far as its text tells.
 type mentions struct {
 	variables map[string]bool
-	claims    []string // of the subject
+	claims    map[string][]string // by variable
 	beginning string
 }
 
 func mentionsOf(root ast.Expr) mentions {
-	found := mentions{variables: map[string]bool{}}
-	claims := map[string]bool{}
+	found := mentions{variables: map[string]bool{}, claims: map[string][]string{}}
 	ast.PreOrderVisit(root, ast.NewExprVisitor(func(e ast.Expr) {
 		if e.Kind() == ast.IdentKind {
 			found.variables[e.AsIdent()] = true
 		}
-		if path := pathOf(e); len(path) > 1 && path[0] == "subject" {
-			claims[claimName(path[1:])] = true
+		if path := pathOf(e); len(path) > 1 {
+			found.claims[path[0]] = append(found.claims[path[0]], claimName(path[1:]))
 		}
 	}))
+	for variable, names := range found.claims {
+		slices.Sort(names)
+		found.claims[variable] = slices.Compact(names)
+	}
 	found.beginning = beginning(root)
-	found.claims = slices.Sorted(maps.Keys(claims))
 	return found
 }
 

@@ -151,7 +151,7 @@ func (n *introspection) fetch(ctx context.Context, key digest, raw token.Secret)
 	}
 	n.ended(err)
 	if claims != nil {
-		n.answers.put(key, claims, len(body))
+		n.answers.put(key, claims)
 	}
 	return claims, err
 }
@@ -188,6 +188,9 @@ func (n *introspection) post(ctx context.Context, raw token.Secret) ([]byte, err
 // parseAnswer returns the claims of an active token; none if the issuer does not
 // say in so many words that it is active.
 func parseAnswer(body []byte) (token.Claims, error) {
+	if len(body) > token.MaxBytes {
+		return nil, fmt.Errorf("answer: %d bytes are more than a token may have: the limit is %d", len(body), token.MaxBytes)
+	}
 	claims, err := token.ParseClaims(body)
 	if err != nil {
 		return nil, fmt.Errorf("answer: %w", err)

@@ -30,7 +30,7 @@ func (r *Role) checkDelegation() error {
 		return err
 	}
 	// A condition on the caller holds the actor only where the caller acts.
-	held := r.compiled.condition.Uses("actor") || r.ActorSource == SourceCaller && r.compiled.condition.Uses("caller")
+	held := r.conditionBinds("actor") || r.ActorSource == SourceCaller && r.compiled.condition.Uses("caller")
 	if len(r.BoundActors) == 0 && r.MayAct != MayActRequire && !held {
 		return denial.Field("bound_actors", "anybody could act for the subject: name the actors, "+
 			"or set may_act to %q, or a condition on the actor", MayActRequire)
@@ -100,17 +100,6 @@ func (r *Role) CheckActor(name string) error {
 			"%s is not among the bound_actors of the role %q", token.List([]string{name}), r.Name)
 	}
 	return nil
-}
-
-// CheckKept decides whether an actor that the subject token names may go on acting
-// while the request has none: it must be among those that the role names, since
-// neither a condition on the actor nor "may_act" gets to see it.
-func (r *Role) CheckKept(name string) error {
-	if len(r.BoundActors) == 0 {
-		return denial.New(denial.InvalidRequest, denial.Actor, "bound_actors",
-			"\"act\" claim: %s acts for the subject already, and the role %q has no bound_actors to hold it against", token.List([]string{name}), r.Name)
-	}
-	return r.CheckActor(name)
 }
 
 // CheckMayAct holds the actor against the "may_act" claim of the subject token

@@ -72,10 +72,10 @@ func (r *Role) NeedsCaller() bool {
 	return r.SubjectSource == SourceCaller || r.Delegation != DelegationForbidden && r.ActorSource == SourceCaller || r.Uses("caller")
 }
 
-// conditionBinds tells whether the condition mentions a claim of the subject that
-// not every token of an issuer has.
-func (r *Role) conditionBinds() bool {
-	return slices.ContainsFunc(r.compiled.condition.Claims(), func(name string) bool {
+// conditionBinds tells whether the condition mentions a claim of the subject, or of
+// the actor, that not every token of an issuer has.
+func (r *Role) conditionBinds(variable string) bool {
+	return slices.ContainsFunc(r.compiled.condition.Claims(variable), func(name string) bool {
 		return !slices.Contains(everyToken, token.SplitPointer(name)[0])
 	})
 }
@@ -112,7 +112,7 @@ func (r *Role) checkExpressions() error {
 var reservedClaims = []string{
 	"iss", "sub", "aud", "exp", "nbf", "iat", "jti",
 	"act", "may_act", "scope", "scp", "client_id", "cid", "azp", "appid",
-	"auth_time", "acr", "amr", "cnf",
+	"auth_time", "acr", "amr", "cnf", "authorization_details", "sub_id", "_claim_names", "_claim_sources",
 	"nonce", "at_hash", "c_hash", "s_hash", "sid", "events", "typ",
 	"status", "status_list", "token_introspection", "txn", "lineage",
 }
@@ -181,8 +181,12 @@ func (r *Role) MapClaims(in expression.Input) (token.Claims, error) {
 	return out, nil
 }
 
-// cannotEvaluate refuses: what cannot be told is not allowed. The text of the
-// error speaks of the caller's own claims.
+// cannotEvaluate refuses: what cannot be told is not allowed. What CEL says of it
+// may hold a claim's value, and is the cause, for the log.
 func cannotEvaluate(rule, what string, r *Role, err error) error {
-	return denial.New(denial.InvalidRequest, denial.Decide, rule, "%s of the role %q cannot be evaluated: %.100s", what, r.Name, err).Because(err)
+	cause := errors.Unwrap(err)
+	if cause == nil {
+		cause = err
+	}
+	return denial.New(denial.InvalidRequest, denial.Decide, rule, "%s of the role %q cannot be evaluated: %.100s", what, r.Name, err).Because(cause)
 }

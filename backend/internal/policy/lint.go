@@ -56,7 +56,7 @@ type wanted struct {
 
 func (r *Role) bindings() bindings {
 	bound := bindings{}
-	for _, name := range r.compiled.condition.Claims() {
+	for _, name := range r.compiled.condition.Claims("subject") {
 		bound[canonical(name)] = binding{mentioned: true}
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.BoundClaims)) {

@@ -157,7 +157,7 @@ func (r *Role) checkWho() error {
 		return denial.Field("issuers", "names an issuer twice")
 	case slices.Contains(r.Issuers, Self) && len(r.Issuers) > 1:
 		return denial.Field("issuers", "%q cannot be mixed with other issuers, whose tokens could claim what this engine's do: make a role for each", Self)
-	case r.BoundSubject == "" && len(r.BoundAudiences) == 0 && len(r.BoundClaims) == 0 && !r.conditionBinds():
+	case r.BoundSubject == "" && len(r.BoundAudiences) == 0 && len(r.BoundClaims) == 0 && !r.conditionBinds("subject"):
 		return denial.Field("bound_claims", "the role would accept every token of its issuers: "+
 			"set at least one of bound_claims, bound_subject, bound_audiences, or a condition on the subject")
 	case slices.Contains(r.Issuers, Self) && len(r.BoundAudiences) == 0:
@@ -241,7 +241,7 @@ func (r *Role) Warnings() []string {
 	if r.SubjectScopes == ScopesIgnore && len(r.AllowedScopes) > 0 {
 		out = append(out, `subject_scopes is "ignore": allowed_scopes are granted even if the subject token does not have them`)
 	}
-	if len(r.Issuers) > 0 && r.BoundSubject == "" && len(r.BoundClaims) == 0 && !r.conditionBinds() {
+	if len(r.Issuers) > 0 && r.BoundSubject == "" && len(r.BoundClaims) == 0 && !r.conditionBinds("subject") {
 		out = append(out, "only bound_audiences is set: every subject of the issuers may use this role; "+
 			"set bound_subject, bound_claims or a condition to narrow it")
 	}
