@@ -101,9 +101,14 @@ func (b *backend) HandleRequest(ctx context.Context, req *logical.Request) (resp
 	return b.Backend.HandleRequest(ctx, req)
 }
 
-// HandleExistenceCheck turns a panic into an error, as HandleRequest does.
+// HandleExistenceCheck is what Vault calls before a write. It turns a panic into an
+// error, as HandleRequest does, and leaves malformed credentials to it: the
+// framework checks fields here too, and would repeat them.
 func (b *backend) HandleExistenceCheck(ctx context.Context, req *logical.Request) (found, exists bool, err error) {
 	defer b.recoverTo(req, &err)
+	if checkCredentialFields(req) != nil {
+		return true, true, nil
+	}
 	return b.Backend.HandleExistenceCheck(ctx, req)
 }
 

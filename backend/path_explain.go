@@ -3,6 +3,9 @@ package backend
 import (
 	"context"
 	"encoding/json"
+	"maps"
+	"math"
+	"slices"
 
 	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/hashicorp/vault/sdk/logical"
@@ -71,7 +74,25 @@ func readClaims(d *framework.FieldData, name string) (token.Claims, error) {
 	if err != nil {
 		return nil, denial.New(denial.InvalidRequest, denial.Parse, name, "%s", err)
 	}
+	if !isHeld(map[string]any(claims)) {
+		return nil, denial.New(denial.InvalidRequest, denial.Parse, name, "has a number beyond 2^53, which Vault does not hand over exactly: ask with a token")
+	}
 	return claims, nil
+}
+
+// isHeld tells whether all numbers have come through Vault, which reads them as
+// fractions, as they were.
+func isHeld(v any) bool {
+	switch v := v.(type) {
+	case json.Number:
+		f, err := v.Float64()
+		return err == nil && math.Abs(f) <= 1<<53
+	case []any:
+		return !slices.ContainsFunc(v, func(item any) bool { return !isHeld(item) })
+	case map[string]any:
+		return isHeld(slices.Collect(maps.Values(v)))
+	}
+	return true
 }
 
 func explanation(e *exchange.Explanation) map[string]any {

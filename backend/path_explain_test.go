@@ -66,6 +66,7 @@ func TestExplainRefuses(t *testing.T) {
 	}{
 		{"a field that is none", map[string]any{"subject_claim": "x"}, `invalid_request: subject_claim: is not a field of explain/orders: see vault path-help`},
 		{"claims that no token could hold", map[string]any{"subject_claims": map[string]any{"sub": strings.Repeat("a", 17000)}}, `invalid_request: subject_claims: 17010 bytes are more than the limit of 16384`},
+		{"a number that Vault changes", map[string]any{"subject_claims": map[string]any{"ids": []any{1.0, 123456789012345678.0}}}, `invalid_request: subject_claims: has a number beyond 2^53, which Vault does not hand over exactly: ask with a token`},
 		{"claims in two cases", map[string]any{"actor_claims": map[string]any{"sub": "a", "SUB": "b"}}, `invalid_request: actor_claims: member "sub" stands twice, or with another case`},
 		{"a token that is no text", map[string]any{"subject_token": []any{"x"}}, `invalid_request: subject_token: must be one string`},
 	} {

@@ -61,6 +61,35 @@ func TestPolicyDecidesWhichRoleIsUsed(t *testing.T) {
 	}
 }
 
+// TestWhoIsOnCallMayAskAndNotExchange: explain is a path of its own, with and
+// without the token.
+func TestWhoIsOnCallMayAskAndNotExchange(t *testing.T) {
+	t.Parallel()
+	m := newMount(t)
+	ci := m.trust("ci")
+	m.role("orders", "ci", nil)
+	m.role("billing", "ci", nil)
+	onCall := m.as(callerToken(t, m, `path "`+m.path+`/explain/orders" { capabilities = ["update"] }`))
+	caller := m.as(callerToken(t, m, `path "`+m.path+`/exchange/*" { capabilities = ["update"] }`))
+	claims := ci.Claims(time.Now(), nil)
+	for name, request := range map[string]data{
+		"with the token": {"subject_token": ci.Sign(t, claims), "audience": orders}, "with the claims": {"subject_claims": claims, "audience": orders},
+	} {
+		if answer := onCall.write("explain/orders", request); answer.Data["allowed"] != true {
+			t.Errorf("%s: %v", name, answer.Data)
+		}
+		for _, c := range []struct {
+			client *mount
+			path   string
+		}{{onCall, "exchange/orders"}, {onCall, "exchange"}, {onCall, "explain/billing"}, {onCall, "roles/orders"}, {caller, "explain/orders"}} {
+			_, err := c.client.tryWrite(c.path, request)
+			if err == nil || !strings.Contains(err.Error(), "permission denied") {
+				t.Errorf("%s: %s: want a denial, got: %v", name, c.path, err)
+			}
+		}
+	}
+}
+
 func TestNoSpellingOfAPathLeadsToADeniedRole(t *testing.T) {
 	t.Parallel()
 	m := newMount(t)

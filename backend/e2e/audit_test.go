@@ -13,6 +13,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -239,7 +240,7 @@ func TestNoSecretIsInALog(t *testing.T) {
 	a.callerRole("caller", nil)
 	alice := newUser(t, a.vault, `path "token-exchange/exchange/*" { capabilities = ["update"] }`)
 
-	subjects := []string{a.unique(), a.unique(), a.unique(), a.unique(), a.unique()}
+	subjects := []string{a.unique(), a.unique(), a.unique(), a.unique(), a.unique(), a.unique(), a.unique()}
 	first, second := a.exchange("orders", subjects[0]), a.exchange("orders", subjects[1])
 	child := a.exchange("again", accessToken(t, first))
 	called := a.as(alice.token).write("exchange/caller", nil)
@@ -264,27 +265,18 @@ func TestNoSecretIsInALog(t *testing.T) {
 	if _, err := a.tryWrite("exchange/again", data{"subject_token": minted[2], "audience": orders}); err == nil {
 		t.Error("a token that descends from a revoked one was accepted")
 	}
+	a.explainAll(subjects[5], subjects[6])
+	secrets := a.introspected()
+	sent := append(slices.Collect(maps.Values(secrets)), alice.password)
+	maps.Copy(secrets, map[string]string{"the root token": a.client.Token(), "alice's password": alice.password, "alice's Vault token": alice.token})
 	swept := a.sweep()
-
-	secrets := map[string]string{"the root token": a.client.Token(), "alice's password": alice.password, "alice's Vault token": alice.token}
 	for i, token := range slices.Concat(subjects, minted, swept) {
 		maps.Copy(secrets, segments(t, fmt.Sprintf("token %d", i), token))
 	}
 	maps.Copy(secrets, a.privateKeys())
-	audit, server := a.logs()
-	for name, secret := range secrets {
-		if len(secret) < 8 {
-			t.Fatalf("%s is too short to look for", name)
-		}
-		if strings.Contains(audit, secret) {
-			t.Errorf("the audit log has %s", name)
-		}
-		if strings.Contains(server, secret) {
-			t.Errorf("the log of the server has %s", name)
-		}
-	}
+	audit, server := a.wantNotLogged(secrets)
 	// They were there to be logged.
-	for _, token := range slices.Concat(subjects, minted, swept, []string{alice.password}) {
+	for _, token := range slices.Concat(subjects, minted, swept, sent) {
 		if !strings.Contains(audit, a.hash(token)) {
 			t.Error("the audit log does not know a token that was sent or made, nor the password")
 		}
@@ -292,6 +284,75 @@ func TestNoSecretIsInALog(t *testing.T) {
 	if !strings.Contains(server, fmt.Sprint(first.Data["jti"])) {
 		t.Error("the log of the server does not know an exchange")
 	}
+}
+
+// wantNotLogged looks for secrets in the logs, and returns those.
+func (a *audited) wantNotLogged(secrets map[string]string) (audit, server string) {
+	a.Helper()
+	audit, server = a.logs()
+	for name, secret := range secrets {
+		if len(secret) < 8 {
+			a.Fatalf("%s is too short to look for", name)
+		}
+		if strings.Contains(audit, secret) {
+			a.Errorf("the audit log has %s", name)
+		}
+		if strings.Contains(server, secret) {
+			a.Errorf("the log of the server has %s", name)
+		}
+	}
+	return audit, server
+}
+
+// explainAll asks what would come of tokens and of claims, well and badly.
+func (a *audited) explainAll(subject, actor string) {
+	a.Helper()
+	_, claims := unsigned(a.T, subject)
+	for _, c := range []struct {
+		request data
+		allowed bool
+	}{
+		{data{"subject_token": subject, "audience": orders}, true},
+		{data{"subject_token": subject, "audience": billing, "live": true}, false},
+		{data{"subject_token": subject, "actor_token": actor, "actor_token_type": typeJWT, "audience": orders}, false},
+		{data{"subject_token": tampered(a.T, subject), "audience": orders}, false},
+		{data{"subject_claims": claims, "audience": orders}, true},
+		{data{"subject_claims": claims, "actor_claims": claims, "audience": orders}, false},
+	} {
+		if answer := a.write("explain/orders", c.request); answer.Data["allowed"] != c.allowed {
+			a.Errorf("want allowed to be %v, got %v", c.allowed, answer.Data)
+		}
+	}
+}
+
+// introspected trusts an issuer of opaque tokens that answers nonsense, and shows
+// it one. It returns what is secret of that.
+func (a *audited) introspected() map[string]string {
+	a.Helper()
+	name, secret, opaque := uniqueName("opaque"), rand.Text(), rand.Text()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, sent, _ := r.BasicAuth()
+		_, _ = fmt.Fprintf(w, "%s %s", sent, r.FormValue("token")) // into an error, perhaps
+	}))
+	a.Cleanup(server.Close)
+	a.write("issuers/"+name, data{
+		"bound_issuer": "https://" + name + ".example", "bound_audiences": engine, "allowed_addresses": "127.0.0.0/8",
+		"introspection_url": server.URL, "introspection_client_id": "engine", "introspection_client_secret": secret,
+	})
+	a.role(name, name, nil)
+	request := data{"subject_token": opaque, "audience": orders}
+	_, err := a.tryWrite("exchange/"+name, request)
+	refused(a.T, err, 503, `temporarily_unavailable: subject: the issuer "`+name+`" cannot be asked about the token now: see issuers/`+name+`/status`)
+	a.write("explain/"+name, request)
+	request["live"] = true
+	a.write("explain/"+name, request)
+	shown := toJSON(a.T, []any{a.state(), a.list("issuers"), a.read("issuers/" + name + "/status")})
+	for what, text := range map[string]string{"the client secret": secret, "an opaque token": opaque} {
+		if strings.Contains(shown, text) {
+			a.Errorf("%s is shown", what)
+		}
+	}
+	return map[string]string{"the client secret of " + name: secret, "the opaque token of " + name: opaque}
 }
 
 // segments are the parts of a token that tell something: claims and signature.
@@ -317,7 +378,7 @@ func (a *audited) sweep() []string {
 		path, method, body := strings.NewReplacer("{name}", "main", "{role}", "main").Replace(fields[0]), fields[1], ""
 		if method == http.MethodPost {
 			sent := data{}
-			for _, name := range []string{"subject_token", "actor_token", "token"} {
+			for _, name := range []string{"subject_token", "actor_token", "token", "introspection_client_secret"} {
 				token := a.unique()
 				sent[name], tokens = token, append(tokens, token)
 			}
@@ -449,6 +510,16 @@ func TestTokenInTheWrongPlace(t *testing.T) {
 		{"actor_token_type", "POST", "exchange/orders", json, `{"actor_token": "x", "actor_token_type": "T"}`, false},
 		{"requested_token_type", "POST", "exchange/orders", json, `{"requested_token_type": "T"}`, false},
 		{"token_type_hint", "POST", "introspect", json, `{"token": "x", "token_type_hint": "T"}`, false},
+		{"explain", "POST", "explain/orders", json, `{"subject_token": "T"}`, false},
+		{"explain, as a list", "POST", "explain/orders", json, `{"subject_token": ["T"]}`, false},
+		{"explain, a claim", "POST", "explain/orders", json, `{"subject_claims": {"sub": "T"}}`, false},
+		{"explain, an actor's claim", "POST", "explain/orders", json, `{"subject_token": "x", "actor_claims": {"sub": "T"}}`, false},
+		{"explain, the name of a claim", "POST", "explain/orders", json, `{"subject_claims": {"T": "x"}}`, true},
+		{"explain, instead of claims", "POST", "explain/orders", json, `{"subject_claims": "T"}`, false},
+		{"explain, a list instead of claims", "POST", "explain/orders", json, `{"subject_claims": ["T"]}`, false},
+		{"explain, live", "POST", "explain/orders", json, `{"live": "T"}`, false},
+		{"a client secret", "POST", "issuers/ci", json, `{"introspection_client_secret": "T"}`, false},
+		{"a client secret that is a list", "POST", "issuers/ci", json, `{"introspection_client_secret": ["T"]}`, false},
 		{"audience, which the tune shows", "POST", "exchange/orders", json, `{"audience": "T"}`, true},
 		{"resource, which the tune shows", "POST", "exchange/orders", json, `{"resource": "T"}`, true},
 		{"scope, which the tune shows", "POST", "exchange/orders", json, `{"scope": "T"}`, true},

@@ -49,7 +49,7 @@ func TestCallerWithoutAnEntityIsRefused(t *testing.T) {
 	t.Parallel()
 	m := newMount(t)
 	m.callerRole("orders", nil)
-	const message = `invalid_request: subject: the subject of the role "orders" is the caller, and the caller's Vault token has no entity: ` +
+	const message = `invalid_request: subject: the role "orders" needs to know the caller, and the caller's Vault token has no entity: ` +
 		`log in with an auth method (a root token has none)`
 	_, err := m.tryWrite("exchange/orders", nil)
 	refused(t, err, 400, message)

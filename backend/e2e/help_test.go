@@ -20,6 +20,7 @@ const operations = `
 /config POST token-exchange-configure
 /exchange POST token-exchange-exchange
 /exchange/{role} POST token-exchange-exchange-with-role
+/explain/{role} POST token-exchange-explain
 /introspect POST token-exchange-introspect
 /issuers/ GET token-exchange-list-issuers
 /issuers/{name} DELETE token-exchange-delete-issuer
@@ -128,7 +129,7 @@ func TestPathHelpExplainsEveryPath(t *testing.T) {
 	m := newMount(t)
 	for _, path := range []string{
 		"config", "keys", "keys/x", "keys/x/rotate", "keys/x/revoke", "issuers", "issuers/x", "issuers/x/status", "issuers/x/refresh", "roles", "roles/x",
-		"exchange", "exchange/x", "introspect", "revoke", "metrics", ".well-known/keys", ".well-known/openid-configuration",
+		"exchange", "exchange/x", "explain/x", "introspect", "revoke", "metrics", ".well-known/keys", ".well-known/openid-configuration",
 	} {
 		help, err := m.client.Help(m.path + "/" + path)
 		if err != nil {
@@ -165,7 +166,7 @@ func TestListsHaveDetails(t *testing.T) {
 	for path, want := range map[string]data{
 		"keys": {"keys": []string{"main"}, "key_info": data{"main": data{"algorithm": "ES256", "active_kid": kid}}},
 		"issuers": {"keys": []string{"ci", "other"}, "key_info": data{
-			"ci": data{"bound_issuer": "https://ci.example"}, "other": data{"bound_issuer": "https://other.example"},
+			"ci": data{"type": "generic", "bound_issuer": "https://ci.example"}, "other": data{"type": "generic", "bound_issuer": "https://other.example"},
 		}},
 		"roles": {"keys": []string{"orders"}, "key_info": data{
 			"orders": data{"subject_source": "token", "issuers": []string{"ci"}, "allowed_audiences": []string{orders}},

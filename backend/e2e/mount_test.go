@@ -210,13 +210,24 @@ func refused(t *testing.T, err error, status int, message string) {
 		t.Errorf("want status %d %q, got: %v", status, message, err)
 		return
 	}
-	got := strings.Join(refusal.Errors, "\n")
-	if rest, ok := strings.CutPrefix(got, "1 error occurred:\n\t* "); ok { // what Vault makes of a status of 500 or above
-		got = strings.TrimSpace(rest)
-	}
+	got := errorText(t, err)
 	if refusal.StatusCode != status || got != message {
 		t.Errorf("answer:\n got %d %q\nwant %d %q", refusal.StatusCode, got, status, message)
 	}
+}
+
+// errorText is the message of an answer of Vault.
+func errorText(t *testing.T, err error) string {
+	t.Helper()
+	var refusal *api.ResponseError
+	if !errors.As(err, &refusal) {
+		t.Fatalf("not an answer: %v", err)
+	}
+	text := strings.Join(refusal.Errors, "\n")
+	if rest, ok := strings.CutPrefix(text, "1 error occurred:\n\t* "); ok { // what Vault makes of a status of 500 or above
+		text = strings.TrimSpace(rest)
+	}
+	return text
 }
 
 // unsigned returns the header and the claims of a token, without verifying it.

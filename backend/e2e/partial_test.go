@@ -54,6 +54,7 @@ func TestFieldOfTheConfigurationIsWrittenAlone(t *testing.T) {
 		{data{"default_ttl": "4m"}, data{"default_ttl": 240}},
 		{data{"max_ttl": 1800}, nil},
 		{data{"max_hops": 2}, nil},
+		{data{"max_delegation_depth": 3}, nil},
 		{data{"clock_skew_leeway": "0s"}, data{"clock_skew_leeway": 0}},
 		{data{"allowed_audiences": []string{"https://*.example", "api"}}, nil},
 		{data{"allowed_scopes": "orders:*"}, data{"allowed_scopes": []string{"orders:*"}}},
@@ -95,6 +96,22 @@ func TestFieldOfAnIssuerIsWrittenAlone(t *testing.T) {
 		{data{"oidc_discovery_url": "", "ca_pem": "", "allowed_addresses": []string{}, "jwt_validation_pubkeys": []string{publicPEM(t, other)}}, nil},
 		{data{"required_claims": []string{}}, nil},
 		{data{"max_token_age": 0}, nil},
+		{data{"type": "kubernetes"}, data{"required_claims": []string{"kubernetes.io"}}}, // the default of the type
+		{data{"required_claims": []string{}}, nil},
+		{data{"type": "vault"}, nil},
+		{data{
+			"jwt_validation_pubkeys": []string{}, "introspection_url": "https://ci.example/ask",
+			"introspection_client_id": "engine", "introspection_client_secret": "first secret",
+		}, nil},
+		{data{"introspection_client_id": "another"}, nil},
+		{data{"introspection_client_secret": "second secret"}, nil},
+		{data{"introspection_url": "https://ci2.example/ask", "introspection_client_secret": "third secret"}, nil},
+		{data{
+			"type": "spiffe", "bound_issuer": "spiffe://example.org", "spiffe_bundle_url": "https://spire.example/bundle",
+			"introspection_url": "", "introspection_client_id": "", "introspection_client_secret": "",
+		}, nil},
+		{data{"spiffe_bundle_url": "https://spire2.example/bundle"}, nil},
+		{data{"bound_issuer": "spiffe://example.com"}, nil},
 		{data{}, nil},
 	})
 }
@@ -114,6 +131,22 @@ func TestFieldOfARoleIsWrittenAlone(t *testing.T) {
 		{data{"bound_claims": data{"team": "payments", "/a/b": []any{"x", true, 1}}}, nil},
 		{data{"bound_claims": data{"team": "sales"}}, nil}, // maps are replaced whole
 		{data{"bound_claims_type": "glob"}, nil},
+		{data{"condition": `subject.team == "payments"`}, nil},
+		{data{"subject": `"other:" + subject.sub`}, nil},
+		{data{"claims": data{"team": "subject.team", "groups": `["a", "b"]`}}, nil},
+		{data{"claims": data{"team": "subject.crew"}}, nil},
+		{data{"delegation": "optional", "actor_issuers": "ci", "bound_actors": []string{"ci:api"}}, data{"actor_issuers": []string{"ci"}}},
+		{data{"delegation": "required"}, nil},
+		{data{"actor_issuers": []string{"ci", "other"}}, nil},
+		{data{"bound_actors": []string{"ci:api", "other:a, b"}}, nil},
+		{data{"may_act": "require"}, nil},
+		{data{"max_delegation_depth": 2}, nil},
+		{data{"bound_actors": []string{}}, nil},
+		{data{"actor_source": "caller", "actor_issuers": []string{}}, nil},
+		{data{"condition": `actor.sub == "x" && "callers" in caller.groups`}, nil},
+		{data{"actor_source": "token", "delegation": "forbidden", "may_act": "honor", "max_delegation_depth": 0, "condition": ""}, nil},
+		{data{"subject": ""}, nil},
+		{data{"claims": data{}}, nil},
 		{data{"allowed_audiences": []string{orders, billing}}, nil},
 		{data{"default_audience": billing}, nil},
 		{data{"allowed_scopes": []string{"a", "b", "c"}, "default_scopes": "a b"}, data{"default_scopes": []string{"a", "b"}}},
@@ -166,7 +199,7 @@ func TestWarningsReachTheOperator(t *testing.T) {
 		warnings string
 	}{
 		{"roles/orders", data{"subject_scopes": "ignore"}, `["subject_scopes is \"ignore\": allowed_scopes are granted even if the subject token does not have them"]`},
-		{"roles/wide", data{"issuers": "ci", "bound_audiences": engine, "allowed_audiences": orders}, `["only bound_audiences is set: every subject of the issuers may use this role; set bound_subject or bound_claims to narrow it"]`},
+		{"roles/wide", data{"issuers": "ci", "bound_audiences": engine, "allowed_audiences": orders}, `["only bound_audiences is set: every subject of the issuers may use this role; set bound_subject, bound_claims or a condition to narrow it"]`},
 		{"config", data{"issuer": "https://vault.example/oauth", "force": true}, `["issuer does not end in /v1/` + m.path + `: discovery and JWKS can be fetched only if a proxy maps the URL to this mount"]`},
 		{"config", data{"issuer": "https://vault.example/v1/" + m.path, "force": true, "allowed_scopes": "billing:*"}, `["these roles allow more than the mount does now, and are held to the mount: orders"]`},
 	} {

@@ -52,7 +52,7 @@ func TestBadExchangeIsRefused(t *testing.T) {
 		{"TX-10 scope beyond the role", "", data{"scope": "orders:delete"}, `invalid_scope: allowed_scopes: the role "orders" does not allow the scope ["orders:delete"]`},
 		{"TX-10 scope beyond the subject", "", data{"subject_token": with(data{"scope": "orders:read"}), "scope": "orders:write"}, `invalid_scope: subject_scopes: the subject token does not have the scope "orders:write", and subject_scopes is "intersect"`},
 		{"TX-11 type of token that is not issued", "", data{"requested_token_type": typeJWT}, `invalid_request: requested_token_type: the role "orders" issues access tokens (typ at+jwt): ask for "urn:ietf:params:oauth:token-type:access_token"`},
-		{"actor where there is no delegation", "", data{"actor_token": good, "actor_token_type": typeJWT}, `invalid_request: actor: delegation is not supported yet, by the role "orders" or any other: leave it out`},
+		{"actor where there is no delegation", "", data{"actor_token": good, "actor_token_type": typeJWT}, `invalid_request: actor: the role "orders" does not allow delegation: leave actor_token out`},
 		{"TX-23 delegation that would be lost", "", data{"subject_token": with(data{"act": data{"sub": "x"}})}, `invalid_request: subject: "act" claim: the token is already a delegation, and the role does not allow delegation`},
 		{"TX-24 actor that would be left out", "", data{"subject_token": with(data{"may_act": data{"sub": "x"}})}, `invalid_request: subject: "may_act" claim: the token names who may act for its subject, and the request has no actor`},
 		{"TX-26 key whose proof would be left out", "", data{"subject_token": with(data{"cnf": data{"jkt": "x"}})}, `invalid_request: subject: "cnf" claim: the token is bound to a key, whose proof cannot be given here`},
@@ -111,6 +111,9 @@ func TestCredentialOfTheWrongTypeIsNotRepeated_TX18(t *testing.T) {
 		{"exchange/orders", "subject_token"},
 		{"exchange/orders", "actor_token"},
 		{"exchange", "subject_token"},
+		{"explain/orders", "subject_token"},
+		{"explain/orders", "actor_token"},
+		{"issuers/ci", "introspection_client_secret"},
 		{"introspect", "token"},
 		{"revoke", "token"},
 	} {
@@ -156,7 +159,7 @@ func TestBadConfigurationChangesNothing(t *testing.T) {
 		{"role beyond the guardrail", "roles/orders", data{"ttl": "1m", "allowed_audiences": "spiffe://orders"}, `invalid_request: allowed_audiences: "spiffe://orders" is not within the mount's guardrail: add it to allowed_audiences of config`},
 		{"role with a default that is not allowed", "roles/orders", data{"ttl": "1m", "default_scopes": "orders:delete"}, `invalid_request: default_scopes: "orders:delete" is not in allowed_scopes`},
 		{"BC-2 role with a wildcard audience", "roles/orders", data{"allowed_audiences": "https://*"}, `invalid_request: allowed_audiences: "https://*": a role lists exact values, without wildcards`},
-		{"role that binds nothing", "roles/orders", data{"bound_subject": ""}, `invalid_request: bound_claims: the role would accept every token of its issuers: set at least one of bound_claims, bound_subject, bound_audiences`},
+		{"role that binds nothing", "roles/orders", data{"bound_subject": ""}, `invalid_request: bound_claims: the role would accept every token of its issuers: set at least one of bound_claims, bound_subject, bound_audiences, or a condition on the subject`},
 		{"role that takes our tokens and does not say for whom", "roles/orders", data{"issuers": "self"}, `invalid_request: bound_audiences: must be set in a role that accepts this engine's own tokens (issuer "self")`},
 		{"role that takes our tokens and others", "roles/orders", data{"issuers": "ci,self", "bound_audiences": engine}, `invalid_request: issuers: "self" cannot be mixed with other issuers, whose tokens could claim what this engine's do: make a role for each`},
 		{"role of callers with an issuer", "roles/caller", data{"issuers": "ci"}, `invalid_request: issuers: must be empty when subject_source is "caller"`},
@@ -182,8 +185,8 @@ func TestBadConfigurationChangesNothing(t *testing.T) {
 		{"JK-3 rotation before consumers know the successor", "keys/main/rotate", nil, ""},
 		{"rotation of a key that does not exist", "keys/nokey/rotate", nil, `invalid_request: name: the key "nokey" does not exist`},
 
-		{"issuer with two sources of keys", "issuers/ci", data{"max_token_age": "1h", "jwks_url": "https://ci.example/jwks"}, `invalid_request: jwks: exactly one of oidc_discovery_url, jwks_url, jwks, jwt_validation_pubkeys must be set: got ["jwks_url", "jwks"]`},
-		{"issuer without keys", "issuers/ci", data{"jwks": ""}, `invalid_request: oidc_discovery_url: exactly one of oidc_discovery_url, jwks_url, jwks, jwt_validation_pubkeys must be set: none is`},
+		{"issuer with two sources of keys", "issuers/ci", data{"max_token_age": "1h", "jwks_url": "https://ci.example/jwks"}, `invalid_request: jwks: exactly one of oidc_discovery_url, jwks_url, jwks, jwt_validation_pubkeys, introspection_url must be set: got ["jwks_url", "jwks"]`},
+		{"issuer without keys", "issuers/ci", data{"jwks": ""}, `invalid_request: oidc_discovery_url: exactly one of oidc_discovery_url, jwks_url, jwks, jwt_validation_pubkeys, introspection_url must be set: none is`},
 		{"issuer without an audience", "issuers/ci", data{"bound_audiences": []string{}}, `invalid_request: bound_audiences: must be set: the "aud" claims that mean this engine`},
 		{"JW-1 issuer with HMAC", "issuers/ci", data{"max_token_age": "1h", "allowed_algorithms": "HS256"}, `invalid_request: allowed_algorithms: "HS256" is not supported: use any of [RS256 RS384 RS512 PS256 PS384 PS512 ES256 ES384 ES512 EdDSA]`},
 		{"issuer that speaks for another", "issuers/ci", data{"subject_prefix": "other:"}, `invalid_request: subject_prefix: "other:" cannot be told from "other:" of the issuer "other"`},
@@ -261,7 +264,7 @@ func TestNothingButMetadataIsPublic(t *testing.T) {
 	ci := m.trust("ci")
 	m.role("orders", "ci", nil)
 	nobody := m.as("")
-	for _, path := range []string{"exchange/orders", "exchange", "introspect", "revoke", "config", "roles/orders", "keys/main/rotate", "issuers/ci/refresh"} {
+	for _, path := range []string{"exchange/orders", "exchange", "explain/orders", "introspect", "revoke", "config", "roles/orders", "keys/main/rotate", "issuers/ci/refresh"} {
 		_, err := nobody.tryWrite(path, data{"role": "orders", "subject_token": ci.Sign(t, ci.Claims(time.Now(), nil)), "audience": orders})
 		if err == nil || !strings.Contains(err.Error(), "permission denied") {
 			t.Errorf("write %s without a token: %v", path, err)

@@ -4,6 +4,7 @@ package e2e_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/hashicorp/vault/api"
 )
@@ -28,6 +29,8 @@ func TestRestartForgetsNothing(t *testing.T) {
 			m.write("keys/rsa", data{"algorithm": "RS256"})
 			c := newChain(m)
 			c.write("roles/again", data{"key": "rsa"})
+			c.writeExpressive()
+			c.wantExpressive()
 			tokens := c.tokens()
 			before := c.everything()
 
@@ -35,6 +38,7 @@ func TestRestartForgetsNothing(t *testing.T) {
 			s.restart()
 			c.vault, c.client = s.vault, s.Client
 			wantSame(t, "state after the restart", c.everything(), before)
+			c.wantExpressive()
 			tokens.check(c)
 
 			// Another process of the plugin, in the same Vault.
@@ -42,6 +46,7 @@ func TestRestartForgetsNothing(t *testing.T) {
 				t.Fatal(err)
 			}
 			wantSame(t, "state after the reload", c.everything(), before)
+			c.wantExpressive()
 			tokens.check(c)
 
 			// The leases are alive, too.
@@ -53,6 +58,40 @@ func TestRestartForgetsNothing(t *testing.T) {
 			c.exchange("orders", c.subject())
 		})
 	}
+}
+
+// writeExpressive writes a role with all that is compiled when it is loaded, and
+// an issuer with a secret.
+func (c *chain) writeExpressive() {
+	c.Helper()
+	c.role("expressive", "ci", data{
+		"bound_subject": "", "condition": `subject.team.regex("pay.*") && actor.sub == "api"`,
+		"subject": `"ci:" + subject.team`, "claims": data{"team": "subject.team"},
+		"delegation": "required", "actor_issuers": "ci", "bound_actors": []string{"ci:api"},
+	})
+	c.write("issuers/opaque", data{
+		"bound_issuer": "https://opaque.example", "bound_audiences": engine, "introspection_url": "https://opaque.example/ask",
+		"introspection_client_id": "engine", "introspection_client_secret": "secret",
+	})
+}
+
+// wantExpressive uses the role, and needs the secret.
+func (c *chain) wantExpressive() {
+	c.Helper()
+	request := func(team, actor string) data {
+		return data{
+			"subject_token": c.ci.Sign(c.T, c.ci.Claims(time.Now(), data{"team": team})), "audience": orders,
+			"actor_token": c.ci.Sign(c.T, c.ci.Claims(time.Now(), data{"sub": actor})), "actor_token_type": typeJWT,
+		}
+	}
+	_, claims := unsigned(c.T, accessToken(c.T, c.write("exchange/expressive", request("payments", "api"))))
+	wantJSON(c.T, "sub, team, act", []any{claims["sub"], claims["team"], claims["act"]},
+		toJSON(c.T, []any{"ci:payments", "payments", data{"iss": c.ci.URL, "sub": "api"}}))
+	_, err := c.tryWrite("exchange/expressive", request("sales", "api"))
+	refused(c.T, err, 400, `invalid_request: condition: the condition of the role "expressive" is not met`)
+	_, err = c.tryWrite("exchange/expressive", request("payments", "other"))
+	refused(c.T, err, 400, `invalid_request: actor: ["ci:other"] is not among the bound_actors of the role "expressive"`)
+	c.write("issuers/opaque", data{"max_token_age": 3600}) // refused if there were no secret
 }
 
 func wantVersion(t *testing.T, m *mount) {

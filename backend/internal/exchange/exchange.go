@@ -50,7 +50,7 @@ type grant struct {
 
 // prepare decides: everything but the token.
 func (a *attempt) prepare(ctx context.Context) (*grant, error) {
-	if err := a.req.checkForm(); err != nil {
+	if err := a.req.checkForm(a.given); err != nil {
 		return nil, err
 	}
 	if err := a.findRole(); err != nil {

@@ -138,6 +138,9 @@ func (a *attempt) verifyClaims(t presented) (*party, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := t.checkType(trusted); err != nil {
+		return nil, err
+	}
 	a.trace.Pass(t.stage, "signature", "not checked: %s has no signature", t.field[:len(t.field)-len("token")]+"claims")
 	if trusted == nil {
 		own, err := readOwn(t.claims, "at+jwt", claimedKey, token.Expect{Issuer: a.Config.Issuer, Now: a.Now(), Leeway: a.leeway()})

@@ -66,8 +66,15 @@ func TestExplainRefusesWhatAnswersNothing(t *testing.T) {
 			denial.Parse, "actor_claims", `invalid_request: actor_claims: stands for a token: leave the token out`,
 		},
 		{
-			"the type of a token that is not there", func(w *world, q *exchange.Question) {
-				q.SubjectToken, q.SubjectTokenType, q.SubjectClaims = "", exchange.TypeJWT, w.claimsFor(nil)
+			"a type that a token with these claims cannot have", func(w *world, q *exchange.Question) {
+				q.SubjectToken, q.SubjectTokenType, q.SubjectClaims = "", exchange.TypeAccessToken, w.claimsFor(nil)
+			},
+			denial.Parse, "subject_token_type",
+			`invalid_request: subject_token_type: "urn:ietf:params:oauth:token-type:access_token" means a token that this engine issued: use "urn:ietf:params:oauth:token-type:jwt"`,
+		},
+		{
+			"the type of a token that is not there, nor its claims", func(_ *world, q *exchange.Question) {
+				q.SubjectToken, q.SubjectTokenType = "", exchange.TypeJWT
 			},
 			denial.Parse, "subject_token_type", `invalid_request: subject_token_type: is given without subject_token`,
 		},

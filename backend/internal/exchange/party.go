@@ -65,7 +65,10 @@ func (a *attempt) verify(ctx context.Context, t presented) (*party, error) {
 	case trusted.Introspects():
 		return a.introspect(ctx, t, trusted, nil)
 	}
-	if err := a.checkForeign(t, u); err != nil {
+	if err := t.checkType(trusted); err != nil {
+		return nil, err
+	}
+	if err := a.checkForeign(u); err != nil {
 		return nil, err
 	}
 	claims, dates, err := trusted.VerifyToken(ctx, u, a.check())
@@ -104,12 +107,26 @@ func (a *attempt) selectIssuer(t presented, u *token.Unverified) (*issuer.Issuer
 	return trusted, nil
 }
 
-// checkForeign refuses what would make a token of ours pass for another's.
-func (a *attempt) checkForeign(t presented, u *token.Unverified) error {
-	if t.tokenType == TypeAccessToken {
-		return denial.New(denial.InvalidRequest, denial.Parse, t.field+"_type",
-			"%q means a token that this engine issued: use %q", TypeAccessToken, TypeJWT)
+// checkType holds the declared type against whose token it is; nil is this engine.
+func (t presented) checkType(trusted *issuer.Issuer) error {
+	refuse := func(format string, args ...any) error {
+		return denial.New(denial.InvalidRequest, denial.Parse, t.field+"_type", format, args...)
 	}
+	switch {
+	case trusted == nil && t.tokenType == TypeIDToken:
+		return refuse("this engine issues no ID tokens: use %q", TypeAccessToken)
+	case trusted == nil:
+		return nil
+	case trusted.Introspects() && t.tokenType == TypeIDToken:
+		return refuse("the issuer %q is asked about access tokens alone: use %q", trusted.Name, TypeAccessToken)
+	case !trusted.Introspects() && t.tokenType == TypeAccessToken:
+		return refuse("%q means a token that this engine issued: use %q", TypeAccessToken, TypeJWT)
+	}
+	return nil
+}
+
+// checkForeign refuses what would make a token of ours pass for another's.
+func (a *attempt) checkForeign(u *token.Unverified) error {
 	if key, _ := findVersion(a.Keys, u.Header.KeyID, a.Now()); key != nil {
 		return denial.New(denial.InvalidRequest, denial.Subject, "kid",
 			"the token is signed with a key of this engine: it is accepted by roles with the issuer %q alone", policy.Self)
@@ -152,9 +169,8 @@ func (a *attempt) missingIssuer() error {
 }
 
 func (a *attempt) verifyOwnParty(t presented, u *token.Unverified) (*party, error) {
-	if t.tokenType == TypeIDToken {
-		return nil, denial.New(denial.InvalidRequest, denial.Parse, t.field+"_type",
-			"this engine issues no ID tokens: use %q", TypeAccessToken)
+	if err := t.checkType(nil); err != nil {
+		return nil, err
 	}
 	own, err := a.verifyOwn(a.Snapshot, u, []string{a.Config.Issuer})
 	if err != nil {
@@ -223,8 +239,8 @@ func (a *attempt) introspect(ctx context.Context, t presented, trusted *issuer.I
 	if err != nil {
 		return nil, err
 	}
-	if t.tokenType == TypeIDToken {
-		return nil, denial.New(denial.InvalidRequest, denial.Parse, t.field+"_type", "the issuer %q is asked about access tokens alone: use %q", trusted.Name, TypeAccessToken)
+	if err := t.checkType(trusted); err != nil {
+		return nil, err
 	}
 	claims, dates, err := trusted.Introspect(ctx, t.token, a.check())
 	if err != nil {

@@ -37,17 +37,18 @@ type Request struct {
 	MountMaxTTL time.Duration
 }
 
-// checkForm checks what can be said before the role is known.
-func (r *Request) checkForm() error {
+// checkForm checks what can be said before the role is known. What an explanation
+// is given stands for a token.
+func (r *Request) checkForm(g *given) error {
 	for _, t := range []struct {
 		name, typeName string
-		token          token.Secret
+		isThere        bool
 		tokenType      string
 	}{
-		{"subject_token", "subject_token_type", r.SubjectToken, r.SubjectTokenType},
-		{"actor_token", "actor_token_type", r.ActorToken, r.ActorTokenType},
+		{"subject_token", "subject_token_type", r.SubjectToken != "" || g.subjectClaims() != nil, r.SubjectTokenType},
+		{"actor_token", "actor_token_type", r.ActorToken != "" || g.actorClaims() != nil, r.ActorTokenType},
 	} {
-		if t.token == "" && t.tokenType != "" {
+		if !t.isThere && t.tokenType != "" {
 			return denial.New(denial.InvalidRequest, denial.Parse, t.typeName, "is given without %s", t.name)
 		}
 	}

@@ -84,6 +84,9 @@ func explainIssues(issues *cel.Issues) error {
 		return issues.Err()
 	}
 	first := issues.Errors()[0]
+	if first.Location.Line() < 1 {
+		return errors.New(first.Message) // of the whole
+	}
 	return fmt.Errorf("line %d, column %d: %s; in scope are subject, actor, caller, request and now",
 		first.Location.Line(), first.Location.Column()+1, first.Message)
 }

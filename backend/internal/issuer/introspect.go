@@ -145,6 +145,10 @@ func (n *introspection) fetch(ctx context.Context, key digest, raw token.Secret)
 	n.attempted = n.now()
 	n.mu.Unlock()
 	body, err := n.post(ctx, raw)
+	if refusesToken(err) {
+		n.ended(nil)
+		return nil, nil
+	}
 	var claims token.Claims
 	if err == nil {
 		claims, err = parseAnswer(body)
@@ -165,6 +169,14 @@ func (n *introspection) ended(err error) {
 	}
 	n.mu.Unlock()
 	n.onFetch(Fetch{Err: err, Turned: turned, Introspection: true})
+}
+
+// refusesToken tells whether the issuer refuses to speak of a token, of a kind that
+// it does not introspect for instance, rather than to speak with us. Whoever sends
+// such tokens does not make the issuer look down.
+func refusesToken(err error) bool {
+	status, ok := errors.AsType[*statusError](err)
+	return ok && status.status == http.StatusBadRequest
 }
 
 // post makes the request (RFC 7662 §2.1).

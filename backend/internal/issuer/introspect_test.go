@@ -295,6 +295,19 @@ func TestIntrospectionFails(t *testing.T) {
 	}
 }
 
+// A token of a kind that the issuer does not introspect is refused: it does not make
+// the issuer look down.
+func TestIssuerThatRefusesTheToken(t *testing.T) {
+	o := newOpaque(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadRequest) }, nil)
+	wantDenied(t, o.ask(opaqueToken), denial.InvalidRequest, "active", "subject: the token is not active")
+	if s := o.Status(); s.Err != nil {
+		t.Errorf("status %+v", s)
+	}
+	if f := <-o.told; f.Err != nil {
+		t.Errorf("OnFetch was told %+v", f)
+	}
+}
+
 func TestIntrospectionObeysTheAddressPolicy(t *testing.T) {
 	o := newOpaque(t, nil, func(c *issuer.Config) { c.AllowedAddresses = nil })
 	wantNoAnswer(t, o.ask(opaqueToken), strings.NewReplacer("URL", o.server.URL, "HOST", strings.TrimPrefix(o.server.URL, "http://")).Replace(

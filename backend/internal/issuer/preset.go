@@ -9,7 +9,6 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/denial"
-	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/token"
 )
 
 // The types of an issuer. A type sets defaults and adds refusals; only SPIFFE
@@ -81,7 +80,7 @@ func (c *Config) checkType() error {
 		return c.checkTrustDomain()
 	}
 	if !slices.Contains(Types, c.Type) {
-		return denial.Field("type", "%q is not a type of issuer: use one of %s", c.Type, token.List(Types))
+		return denial.Field("type", "%q is not a type of issuer: use one of %s", c.Type, strings.Join(Types, ", "))
 	}
 	return nil
 }
