@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"testing"
 
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/denial"
@@ -128,4 +129,24 @@ func TestLogValue(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A step that failed tells why, and the cause of that; a failure that is not the
+// caller's fault tells nothing more.
+func TestTrace(t *testing.T) {
+	var trace denial.Trace
+	trace.Pass(denial.FindRole, "role", "%q exists", "orders")
+	trace.Fail(denial.New(denial.InvalidRequest, denial.Decide, "condition", "cannot be evaluated").Because(errors.New("no such key")))
+	trace.Fail(denial.Server(denial.Mint, errors.New("disk")))
+	want := []denial.Step{
+		{Stage: denial.FindRole, Rule: "role", Passed: true, Detail: `"orders" exists`},
+		{Stage: denial.Decide, Rule: "condition", Detail: "cannot be evaluated (no such key)"},
+		{Stage: denial.Mint, Rule: "internal", Detail: "internal error"},
+	}
+	if !slices.Equal(trace.Steps, want) {
+		t.Errorf("got %+v", trace.Steps)
+	}
+	var none *denial.Trace
+	none.Pass(denial.Decide, "x", "y")
+	none.Fail(denial.Field("x", "y"))
 }
