@@ -1,6 +1,9 @@
 package exchange
 
 import (
+	"context"
+
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/denial"
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/expression"
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/token"
 )
@@ -43,6 +46,39 @@ func textMap(m map[string]string) map[string]any {
 
 func (c *Caller) variable() expression.Caller {
 	return expression.Caller{ID: c.ID, Name: c.Name, Metadata: c.Metadata, Groups: c.Groups, Aliases: c.Aliases}
+}
+
+// caller takes the Vault entity that makes the request. Rule is the field of the
+// role that wants it.
+func (a *attempt) caller(ctx context.Context, stage denial.Stage, rule string) (*party, *Caller, error) {
+	found, err := a.findCaller(ctx)
+	if err != nil {
+		return nil, nil, denial.Server(stage, err)
+	}
+	if found == nil || found.ID == "" {
+		return nil, nil, denial.New(denial.InvalidRequest, stage, rule,
+			"the role %q needs to know the caller, and the caller's Vault token has no entity: log in with an auth method (a root token has none)", a.role.Name)
+	}
+	a.trace.Pass(stage, rule, "the caller is the entity %q", found.ID)
+	name := "entity:" + found.ID
+	return &party{
+		Actor: token.Actor{Issuer: a.Config.Issuer, Subject: name}, name: name, issuer: callerIssuer,
+		claims: found.Claims(), origin: callerOrigin(a.Secret, found.ID),
+	}, found, nil
+}
+
+// callerIssuer stands in "issuer" of a caller in expressions; no issuer can have
+// the name.
+const callerIssuer = "entity"
+
+func (a *attempt) findCaller(ctx context.Context) (*Caller, error) {
+	if a.given != nil && a.given.caller != nil {
+		return a.given.caller, nil
+	}
+	if a.req.Caller == nil {
+		return nil, nil
+	}
+	return a.req.Caller(ctx)
 }
 
 // callerFrom reads [Caller.Claims] back. What is of another type is left out.

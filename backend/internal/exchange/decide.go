@@ -29,27 +29,27 @@ func (a *attempt) decide(ctx context.Context, s *subject, actor *party) (mint.Pa
 	if actor != nil {
 		p.Acting = append(token.Acting{actor.Actor}, s.acting...)
 	}
-	decisions := []func() error{
-		func() (err error) {
-			p.Audience, err = a.role.Audiences(a.req.Audience, a.req.Resource, a.Config.AllowedAudiences, a.trace)
-			return err
-		},
-		func() (err error) {
-			p.Scope, err = a.role.Scopes(a.req.Scope, s.scope, a.Config.AllowedScopes, a.trace)
-			return err
-		},
-		func() error { return a.checkChain(s, &p) },
-		func() error { return a.setLifetime(&p, s, actor) },
-		func() error { return a.evaluate(ctx, &p, s, actor) },
-		func() error { return a.checkSubject(p.Subject, s) },
-		func() (err error) { p.Authentication, err = authentication(s.claims); return err },
+	var err error
+	if p.Audience, err = a.role.Audiences(a.req.Audience, a.req.Resource, a.Config.AllowedAudiences, a.trace); err != nil {
+		return mint.Params{}, err
 	}
-	for _, decision := range decisions {
-		if err := decision(); err != nil {
-			return mint.Params{}, err
-		}
+	if p.Scope, err = a.role.Scopes(a.req.Scope, s.scope, a.Config.AllowedScopes, a.trace); err != nil {
+		return mint.Params{}, err
 	}
-	return p, nil
+	if err := a.checkChain(s, &p); err != nil {
+		return mint.Params{}, err
+	}
+	if err := a.setLifetime(&p, s, actor); err != nil {
+		return mint.Params{}, err
+	}
+	if err := a.evaluate(ctx, &p, s, actor); err != nil {
+		return mint.Params{}, err
+	}
+	if err := a.checkSubject(p.Subject, s); err != nil {
+		return mint.Params{}, err
+	}
+	p.Authentication, err = authentication(s.claims)
+	return p, err
 }
 
 // checkChain bounds how often a token is exchanged, and how many act in it.
