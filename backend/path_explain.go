@@ -117,7 +117,7 @@ var explainFields = plus(exchangeFields, map[string]*framework.FieldSchema{
 	},
 	"actor_claims": {
 		Type:        framework.TypeMap,
-		Description: "Claims that stand for actor_token, as a JSON object: they are taken as verified.",
+		Description: "Claims that stand for actor_token, as a JSON object: they are taken as verified. Of a role whose actor is the caller: as subject_claims of one whose subject is.",
 	},
 	"live": {
 		Type:        framework.TypeBool,

@@ -134,7 +134,7 @@ func (b *backend) metricsPaths() []*framework.Path {
 			},
 		},
 		HelpSynopsis:    "The metrics of this mount, in Prometheus text format.",
-		HelpDescription: "Scrape it with a Vault token that may read this path. The counters are those of the active node since the plugin started.",
+		HelpDescription: "vault read -format=raw shows it. Scrape it with a Vault token that may read this path. The counters are those of the active node since the plugin started.",
 	}}
 }
 

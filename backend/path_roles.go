@@ -197,7 +197,7 @@ var roleFields = map[string]*framework.FieldSchema{
 	}),
 	"actor_source": group("Acting for", &framework.FieldSchema{
 		Type:          framework.TypeString,
-		Description:   `Who the actor is: "token", the owner of actor_token, or "caller", the Vault entity that makes the request. Default: token.`,
+		Description:   `Who the actor is: "token", the owner of actor_token, or "caller", the Vault entity that makes the request, for delegation "required". Default: token.`,
 		AllowedValues: []any{policy.SourceToken, policy.SourceCaller},
 	}),
 	"actor_issuers": group("Acting for", &framework.FieldSchema{
@@ -206,7 +206,7 @@ var roleFields = map[string]*framework.FieldSchema{
 	}),
 	"bound_actors": group("Acting for", &framework.FieldSchema{
 		Type:        framework.TypeStringSlice,
-		Description: `Who may act, exactly: the actor's "sub" with the subject_prefix of its issuer, or entity: and the id of the calling entity.`,
+		Description: `Who may act, exactly: the actor's "sub" with the subject_prefix of its issuer, or entity: and the id of the calling entity. Required, unless may_act is "require" or condition holds the actor.`,
 	}),
 	"may_act": group("Acting for", &framework.FieldSchema{
 		Type: framework.TypeString,
@@ -287,5 +287,7 @@ and how the answer is made (key, typ, ttl, max_ttl, generate_lease).
 
 Nothing is allowed by default: a role must name its audiences and, unless its
 subject is the caller, its issuers, and bind at least one of subject, audience
-and claims.
+and claims, or have a condition on them.
+
+Writing a role that exists changes the fields that are given and keeps the others.
 `

@@ -184,7 +184,7 @@ vault_as_issuer() {
   run 'vault policy write ci - <<< '\''path "identity/oidc/token/ci" { capabilities = ["read"] }'\'
   run 'vault write auth/userpass/users/alice password="$PASSWORD" token_policies=ci'
   run 'vault write identity/oidc/key/demo allowed_client_ids="*"'
-  run 'vault write identity/oidc/role/ci key=demo client_id=https://vault.example ttl=10m'
+  run 'vault write identity/oidc/role/ci key=demo client_id=https://vault.example ttl=1h'
   run 'ALICE_TOKEN=$(vault login -method=userpass -token-only username=alice password="$PASSWORD")'
   run 'ALICE_ID=$(VAULT_TOKEN=$ALICE_TOKEN vault read -field=entity_id auth/token/lookup-self)'
 }

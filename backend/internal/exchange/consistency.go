@@ -192,7 +192,31 @@ func (s *Snapshot) LintRole(r *policy.Role) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	return append(warnings, s.lintSubject(r)...), nil
+	warnings = append(warnings, s.lintSubject(r)...)
+	return append(warnings, s.lintActors(r)...), nil
+}
+
+// lintActors warns of a name that no actor of the role can have.
+func (s *Snapshot) lintActors(r *policy.Role) []string {
+	prefixes := []string{}
+	switch {
+	case r.ActorSource == policy.SourceCaller:
+		prefixes = append(prefixes, "entity:")
+	case slices.Contains(r.ActorIssuers, policy.Self):
+		return nil // they may have any
+	}
+	for _, name := range r.ActorIssuers {
+		if i := s.Issuers[name]; i != nil {
+			prefixes = append(prefixes, i.SubjectPrefix)
+		}
+	}
+	var out []string
+	for _, actor := range r.BoundActors {
+		if !slices.ContainsFunc(prefixes, func(p string) bool { return strings.HasPrefix(actor, p) }) {
+			out = append(out, fmt.Sprintf("bound_actors: %q is nobody: actors of the role begin with one of %s", actor, token.List(prefixes)))
+		}
+	}
+	return out
 }
 
 // CheckUsers refuses an issuer for which a role that accepts it binds too little.

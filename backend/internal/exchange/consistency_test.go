@@ -240,6 +240,33 @@ func TestLintOfSubjects(t *testing.T) {
 	}
 }
 
+// A name without its prefix is nobody's.
+func TestLintOfActors(t *testing.T) {
+	for name, c := range map[string]struct {
+		edit func(*policy.Role)
+		want []string
+	}{
+		"named as the issuer's": {func(r *policy.Role) { r.ActorIssuers, r.BoundActors = []string{"idp"}, []string{"idp:api"} }, nil},
+		"without the prefix": {
+			func(r *policy.Role) { r.ActorIssuers, r.BoundActors = []string{"idp"}, []string{"api", "idp:api"} },
+			[]string{`bound_actors: "api" is nobody: actors of the role begin with one of ["idp:"]`},
+		},
+		"a caller without its prefix": {
+			func(r *policy.Role) { r.ActorSource, r.BoundActors = policy.SourceCaller, []string{"e-1"} },
+			[]string{`bound_actors: "e-1" is nobody: actors of the role begin with one of ["entity:"]`},
+		},
+		"a caller":      {func(r *policy.Role) { r.ActorSource, r.BoundActors = policy.SourceCaller, []string{"entity:e-1"} }, nil},
+		"of our tokens": {func(r *policy.Role) { r.ActorIssuers, r.BoundActors = []string{policy.Self}, []string{"whoever"} }, nil},
+	} {
+		w := newWorld(t)
+		w.addRole("orders", func(r *policy.Role) { r.Delegation = policy.DelegationRequired; c.edit(r) })
+		got, err := w.snapshot.LintRole(w.snapshot.Roles["orders"])
+		if err != nil || !slices.Equal(got, c.want) {
+			t.Errorf("%s: %q, %v", name, got, err)
+		}
+	}
+}
+
 func TestConfigValidate(t *testing.T) {
 	for _, c := range []struct {
 		name string

@@ -61,11 +61,11 @@ func (a *attempt) checkChain(s *subject, p *mint.Params) error {
 		return denial.New(denial.InvalidRequest, denial.Decide, "max_delegation_depth",
 			"the token would depend on %d tokens of actors: the limit is %d", n, maxActors)
 	}
-	a.trace.Pass(denial.Decide, "max_hops", "%d tokens came before, at most %d may", len(s.origin.ancestors), a.Config.MaxHops)
+	a.trace.Pass(denial.Decide, "max_hops", "tokens that came before: %d, at most %d may", len(s.origin.ancestors), a.Config.MaxHops)
 	if err := a.role.CheckDepth(len(p.Acting), a.Config.MaxDelegationDepth); err != nil {
 		return err
 	}
-	a.trace.Pass(denial.Decide, "max_delegation_depth", "%d actors", len(p.Acting))
+	a.trace.Pass(denial.Decide, "max_delegation_depth", "actors: %d", len(p.Acting))
 	return nil
 }
 

@@ -228,7 +228,7 @@ func TestExplainOwnTokenByClaims(t *testing.T) {
 		},
 		{
 			"without what every token of ours has", func(_ *world, _ *exchange.Answer, c token.Claims) { delete(c, "lineage") },
-			denial.Subject, "typ", `invalid_request: subject: "typ" is not that of a token of this engine`,
+			denial.Subject, "claims", `invalid_request: subject: lineage is missing: these are not all the claims of an access token of this engine (introspection leaves some out)`,
 		},
 		{
 			"for another audience", func(_ *world, _ *exchange.Answer, c token.Claims) { c["aud"] = "urn:other" },

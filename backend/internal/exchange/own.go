@@ -55,7 +55,12 @@ func readOwn(claims token.Claims, typ, keyID string, expect token.Expect) (*Own,
 	own := &Own{Claims: claims, KeyID: keyID}
 	var known bool
 	var err error
-	if own.Kind, known = token.KindOf(typ); !known || own.Kind.Check(claims) != "" {
+	own.Kind, known = token.KindOf(typ)
+	problem := own.Kind.Check(claims)
+	if problem != "" && keyID == claimedKey {
+		return nil, denial.New(denial.InvalidRequest, denial.Subject, "claims", "%s: these are not all the claims of an access token of this engine (introspection leaves some out)", problem)
+	}
+	if !known || problem != "" {
 		return nil, notOwn("typ", "is not that of a token of this engine")
 	}
 	if own.Audience, err = claims.Strings("aud"); err != nil {

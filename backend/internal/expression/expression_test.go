@@ -178,7 +178,9 @@ func TestRefusedWhenWritten(t *testing.T) {
 		`subject.sub.replace("a", subject.sub) == "x"`:                   `line 1, column 33: what replace puts in must be a text literal of at most 64 characters` + inScope,
 		`subject.groups.join(subject.sub) == "x"`:                        `line 1, column 28: what join puts in must be a text literal of at most 64 characters` + inScope,
 		`subject.sub.regex("\\W{900}") || subject.sub.regex("\\W{900}")`: `line 1, column 31: the patterns of regex compile to 1804 instructions: the limit is 1000` + inScope,
-		long: `is 4100 characters long: the limit is 4096`,
+		`request.ttl < duration("30min")`:                                `line 1, column 24: invalid duration argument` + inScope,
+		`now > timestamp("yesterday")`:                                   `line 1, column 17: invalid timestamp argument` + inScope,
+		long:                                                             `is 4100 characters long: the limit is 4096`,
 	} {
 		t.Run(source[:min(40, len(source))], func(t *testing.T) {
 			_, err := expression.NewCondition(source)

@@ -37,7 +37,7 @@ func functions() []cel.EnvOption {
 		cel.Function("hasClaim", cel.MemberOverload("claims_has_claim", []*cel.Type{claims, cel.StringType}, cel.BoolType,
 			cel.BinaryBinding(hasClaim))),
 		cel.CostModel(perCharacter("string_glob"), perCharacter(regexOverload)),
-		cel.ASTValidators(writtenOut{}, ownNames{}),
+		cel.ASTValidators(writtenOut{}, ownNames{}, cel.ValidateDurationLiterals(), cel.ValidateTimestampLiterals()),
 	}
 }
 

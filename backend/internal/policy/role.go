@@ -4,6 +4,8 @@ package policy
 
 import (
 	"encoding/json"
+	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -248,6 +250,11 @@ func (r *Role) Warnings() []string {
 	if r.Delegation != DelegationForbidden && len(r.BoundActors) == 0 && r.MayAct != MayActRequire {
 		out = append(out, "a condition alone decides who may act: name the actors in bound_actors where they are known")
 	}
+	for _, name := range slices.Sorted(maps.Keys(r.BoundClaims)) {
+		if hasStar(r.BoundClaims[name]) && r.BoundClaimsType == MatchString {
+			out = append(out, fmt.Sprintf("bound_claims: \"*\" in the value of %q is an ordinary character, since bound_claims_type is %q", name, MatchString))
+		}
+	}
 	if len(r.Issuers) > 1 && r.BoundSubject != "" {
 		out = append(out, "bound_subject is compared with the \"sub\" of every issuer of the role: make sure that it means the same one in each")
 	}
@@ -304,6 +311,17 @@ func badCharacter(s string) (rune, bool) {
 		}
 	}
 	return 0, false
+}
+
+func hasStar(value any) bool {
+	values, ok := value.([]any)
+	if !ok {
+		values = []any{value}
+	}
+	return slices.ContainsFunc(values, func(v any) bool {
+		text, ok := v.(string)
+		return ok && strings.Contains(text, "*")
+	})
 }
 
 func hasTwice(values []string) bool {

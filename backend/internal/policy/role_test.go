@@ -247,6 +247,13 @@ func TestWarnings(t *testing.T) {
 		{"bound_audiences and a condition", func(r *policy.Role) { audienceOnly(r); r.Condition = `subject.team == "x"` }, nil},
 		{"a condition alone on the actor", func(r *policy.Role) { delegates(r); anyActor(r); r.Condition = `actor.sub == "api"` }, []string{anyone}},
 		{"actors by name", delegates, nil},
+		{
+			"a star that stands for itself", func(r *policy.Role) { r.BoundClaims = map[string]any{"a": []any{"x", "team-*"}, "b": true} },
+			[]string{`bound_claims: "*" in the value of "a" is an ordinary character, since bound_claims_type is "string"`},
+		},
+		{"a star in a pattern", func(r *policy.Role) {
+			r.BoundClaims, r.BoundClaimsType = map[string]any{"a": "team-*"}, policy.MatchGlob
+		}, nil},
 		{"both", func(r *policy.Role) { ignore(r); audienceOnly(r) }, []string{ignores, broad}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
