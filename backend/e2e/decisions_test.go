@@ -459,6 +459,6 @@ func TestExplainAsksNobody(t *testing.T) {
 	wantJSON(t, "with the keys that are held", m.write("explain/orders", question).Data["allowed"], `true`)
 	answer := m.write("explain/orders", question)
 	if answer.LeaseID != "" || strings.Contains(toJSON(t, answer), jwtPrefix) {
-		t.Errorf("the explanation has a lease or a token: %s", toJSON(t, answer))
+		t.Error("the explanation has a lease or a token")
 	}
 }
