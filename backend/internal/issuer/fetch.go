@@ -165,7 +165,7 @@ func answerTo(client *http.Client, request *http.Request) ([]byte, error) {
 	}
 	defer func() { _ = response.Body.Close() }()
 	if response.StatusCode != http.StatusOK {
-		return nil, &statusError{url: request.URL.String(), status: response.StatusCode}
+		return nil, &statusError{url: request.URL.String(), status: response.StatusCode, code: errorCode(response.Body)}
 	}
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxBody+1))
 	if err != nil {
@@ -181,6 +181,18 @@ func answerTo(client *http.Client, request *http.Request) ([]byte, error) {
 type statusError struct {
 	url    string
 	status int
+	code   string // "error" of an OAuth answer (RFC 6749 §5.2); "" of another
+}
+
+// errorCode reads the error code of an OAuth answer.
+func errorCode(body io.Reader) string {
+	var answer struct {
+		Error string `json:"error"`
+	}
+	if json.NewDecoder(io.LimitReader(body, 4096)).Decode(&answer) != nil {
+		return ""
+	}
+	return answer.Error
 }
 
 func (e *statusError) Error() string { return fmt.Sprintf("%s answered status %d", e.url, e.status) }

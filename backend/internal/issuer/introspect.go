@@ -176,7 +176,12 @@ func (n *introspection) ended(err error) {
 // such tokens does not make the issuer look down.
 func refusesToken(err error) bool {
 	status, ok := errors.AsType[*statusError](err)
-	return ok && status.status == http.StatusBadRequest
+	return ok && status.status == http.StatusBadRequest && !status.refusesUs()
+}
+
+// refusesUs tells whether the credentials are wrong, which some say with 400.
+func (e *statusError) refusesUs() bool {
+	return e.status == http.StatusUnauthorized || e.code == "invalid_client" || e.code == "unauthorized_client"
 }
 
 // post makes the request (RFC 7662 §2.1).
@@ -191,7 +196,7 @@ func (n *introspection) post(ctx context.Context, raw token.Secret) ([]byte, err
 	// RFC 6749 §2.3.1 encodes both before HTTP does.
 	request.SetBasicAuth(url.QueryEscape(n.config.IntrospectionClientID), url.QueryEscape(n.config.IntrospectionClientSecret.Reveal()))
 	body, err := answerTo(n.client, request)
-	if status, ok := errors.AsType[*statusError](err); ok && status.status == http.StatusUnauthorized {
+	if status, ok := errors.AsType[*statusError](err); ok && status.refusesUs() {
 		return nil, fmt.Errorf("%w: it refuses introspection_client_id and introspection_client_secret", err)
 	}
 	return body, err

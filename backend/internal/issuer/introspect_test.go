@@ -145,14 +145,14 @@ func TestIntrospectionRequest(t *testing.T) {
 	}
 	if got.Method != http.MethodPost || got.URL.String() != introspect || got.Header.Get("Accept") != "application/json" ||
 		got.Header.Get("Content-Type") != "application/x-www-form-urlencoded" {
-		t.Errorf("%s %s %v", got.Method, got.URL, got.Header)
+		t.Errorf("%s %s, Accept %q, Content-Type %q", got.Method, got.URL, got.Header.Get("Accept"), got.Header.Get("Content-Type"))
 	}
 	if form := got.PostForm.Encode(); form != (url.Values{"token": {opaqueToken}, "token_type_hint": {"access_token"}}).Encode() {
 		t.Errorf("form %s", form)
 	}
 	user, password, _ := got.BasicAuth()
 	if user != "vault%3Aengine+1" || must(url.QueryUnescape(password)) != printable {
-		t.Errorf("client %q and %q", user, password)
+		t.Errorf("client %q, and a secret of %d characters", user, len(password))
 	}
 	if s := o.Status(); s.Err != nil || !s.Fetched.Equal(o.Now()) || !s.Attempted.Equal(o.Now()) || len(s.KeyIDs) != 0 || !s.Next.IsZero() {
 		t.Errorf("status %+v", s)
@@ -251,6 +251,12 @@ func TestIntrospectionFails(t *testing.T) {
 		handler http.HandlerFunc
 		cause   string // URL stands for the endpoint
 	}{
+		{
+			"IN-2 status 400 that refuses us", func(w http.ResponseWriter, _ *http.Request) {
+				w.WriteHeader(http.StatusBadRequest)
+				_, _ = w.Write([]byte(`{"error":"invalid_client"}`))
+			}, `URL answered status 400: it refuses introspection_client_id and introspection_client_secret`,
+		},
 		{"IN-2 status 401", status(http.StatusUnauthorized), `URL answered status 401: it refuses introspection_client_id and introspection_client_secret`},
 		{"status 500", status(http.StatusInternalServerError), `URL answered status 500`},
 		{"status 201", status(http.StatusCreated), `URL answered status 201`},
