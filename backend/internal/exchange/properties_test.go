@@ -12,6 +12,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/denial"
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/exchange"
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/issuer"
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/issuertest"
@@ -132,6 +133,11 @@ func (j *journey) step() {
 	}
 	a, err := w.exchanger.Exchange(context.Background(), w.snapshot, req)
 	if err != nil {
+		// A token that would break a rule is also held back by the check of what was
+		// signed: that it gets so far is a failure.
+		if refusal := denial.From(err); refusal.Code == denial.ServerError {
+			j.rt.Errorf("%v, because %v", err, refusal.Unwrap())
+		}
 		return
 	}
 	j.check(w, role, req, a, acting, ceiling)
