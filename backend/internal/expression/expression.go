@@ -185,6 +185,7 @@ func (f *failure) Unwrap() error { return f.cause }
 // failed tells of an error what the expression itself says.
 func (e *Expression) failed(err error) error {
 	text := err.Error()
+	err = fmt.Errorf("%.200s", text) // a claim's value in it may be as long as a token
 	for _, missing := range []string{"no such key: ", "no such claim: "} {
 		if name, ok := strings.CutPrefix(text, missing); ok && strings.Contains(e.source, name) {
 			return &failure{told: text, cause: err}
