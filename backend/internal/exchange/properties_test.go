@@ -58,7 +58,7 @@ func newMounts(t testing.TB, users, robots *issuertest.Issuer) [2]*world {
 	for i, w := range mounts {
 		w.snapshot.Config.Issuer = fmt.Sprintf("https://vault.example/v1/mount-%d", i)
 		w.snapshot.Config.DefaultKey = fmt.Sprintf("key-%d", i)
-		w.snapshot.Config.MaxTTL = 2 * time.Hour
+		w.snapshot.Config.DefaultTTL, w.snapshot.Config.MaxTTL = 2*time.Hour, 2*time.Hour // so that every other ceiling counts
 		w.addKey(w.snapshot.Config.DefaultKey, func(k *keyring.Key) { k.VerificationPeriod = 20 * time.Minute })
 		delete(w.snapshot.Keys, "main")
 		w.addIssuer("users", users, func(*issuer.Config) {})
