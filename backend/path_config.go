@@ -98,7 +98,7 @@ func (b *backend) changeIssuer(s *exchange.Snapshot, next *exchange.Config, forc
 		return nil
 	}
 	if !force {
-		return denial.Field("issuer", "changing it from %q makes consumers refuse new tokens until they know the new URL: set force=true to do it", s.Config.Issuer)
+		return denial.Field("issuer", "%s", IssuerChange(s.Config.Issuer))
 	}
 	s.RetireIssuer(b.now())
 	return nil
@@ -118,6 +118,11 @@ func storeConfig(s *exchange.Snapshot) ([]change, error) {
 	}
 	c, err := put(configPath, storedConfig{Config: s.Config, FormerIssuers: s.FormerIssuers})
 	return append(changes, c), err
+}
+
+// IssuerChange is why the issuer of a mount is not changed without force.
+func IssuerChange(before string) string {
+	return fmt.Sprintf("changing it from %q makes consumers refuse new tokens until they know the new URL: set force=true to do it", before)
 }
 
 func mountWarnings(c *exchange.Config, mountPoint string) []string {
@@ -153,13 +158,19 @@ func (b *backend) configRead(_ context.Context, _ *logical.Request, _ *framework
 			former = append(former, f.Issuer)
 		}
 	}
-	return &logical.Response{Data: map[string]any{
-		"issuer": c.Issuer, "former_issuers": former, "default_key": c.DefaultKey,
+	data := configData(c)
+	data["former_issuers"] = former
+	return &logical.Response{Data: data}, nil
+}
+
+func configData(c *exchange.Config) map[string]any {
+	return map[string]any{
+		"issuer": c.Issuer, "former_issuers": []string{}, "default_key": c.DefaultKey,
 		"default_ttl": seconds(c.DefaultTTL), "max_ttl": seconds(c.MaxTTL), "max_hops": c.MaxHops,
 		"max_delegation_depth": c.MaxDelegationDepth,
 		"clock_skew_leeway":    seconds(c.ClockSkewLeeway), "jwks_max_age": seconds(c.JWKSMaxAge),
 		"allowed_audiences": list(c.AllowedAudiences), "allowed_scopes": list(c.AllowedScopes),
-	}}, nil
+	}
 }
 
 func (b *backend) configDelete(ctx context.Context, req *logical.Request, _ *framework.FieldData, _ *exchange.Snapshot) (*logical.Response, error) {

@@ -127,13 +127,18 @@ func (b *backend) issuerRead(_ context.Context, _ *logical.Request, d *framework
 	if i == nil {
 		return nil, nil
 	}
-	return &logical.Response{Data: map[string]any{
-		"type": i.Type, "bound_issuer": i.BoundIssuer, "oidc_discovery_url": i.DiscoveryURL, "jwks_url": i.JWKSURL, "jwks": i.JWKS,
-		"jwt_validation_pubkeys": list(i.PublicKeys), "ca_pem": i.CAPEM, "allowed_addresses": list(i.AllowedAddresses),
-		"allowed_algorithms": list(i.AllowedAlgorithms), "bound_audiences": list(i.BoundAudiences), "required_claims": list(i.RequiredClaims),
-		"subject_prefix": i.SubjectPrefix, "max_token_age": seconds(i.MaxTokenAge), "spiffe_bundle_url": i.SPIFFEBundleURL,
-		"introspection_url": i.IntrospectionURL, "introspection_client_id": i.IntrospectionClientID,
-	}}, nil
+	return &logical.Response{Data: issuerData(i.Config)}, nil
+}
+
+// issuerData leaves the client secret out: it is never shown.
+func issuerData(c *issuer.Config) map[string]any {
+	return map[string]any{
+		"type": c.Type, "bound_issuer": c.BoundIssuer, "oidc_discovery_url": c.DiscoveryURL, "jwks_url": c.JWKSURL, "jwks": c.JWKS,
+		"jwt_validation_pubkeys": list(c.PublicKeys), "ca_pem": c.CAPEM, "allowed_addresses": list(c.AllowedAddresses),
+		"allowed_algorithms": list(c.AllowedAlgorithms), "bound_audiences": list(c.BoundAudiences), "required_claims": list(c.RequiredClaims),
+		"subject_prefix": c.SubjectPrefix, "max_token_age": seconds(c.MaxTokenAge), "spiffe_bundle_url": c.SPIFFEBundleURL,
+		"introspection_url": c.IntrospectionURL, "introspection_client_id": c.IntrospectionClientID,
+	}
 }
 
 func (b *backend) issuerDelete(ctx context.Context, req *logical.Request, d *framework.FieldData, _ *exchange.Snapshot) (*logical.Response, error) {

@@ -50,18 +50,12 @@ func (b *backend) keyPaths() []*framework.Path {
 func (b *backend) keyWrite(ctx context.Context, req *logical.Request, d *framework.FieldData, _ *exchange.Snapshot) (*logical.Response, error) {
 	name := named(d)
 	return nil, b.update(ctx, req.Storage, func(s *exchange.Snapshot) ([]change, error) {
-		wanted := keyring.Key{
-			Name: name, Algorithm: keyring.DefaultAlgorithm,
-			PublicationLead: keyring.DefaultPublicationLead, VerificationPeriod: keyring.DefaultVerificationPeriod,
-		}
+		wanted := newKey(name)
 		old := s.Keys[name]
 		if old != nil {
 			wanted = *old
 		}
-		set(d, "algorithm", (*string)(&wanted.Algorithm))
-		setDuration(d, "rotation_period", &wanted.RotationPeriod)
-		setDuration(d, "publication_lead", &wanted.PublicationLead)
-		setDuration(d, "verification_period", &wanted.VerificationPeriod)
+		readKey(d, &wanted)
 		next, err := b.makeKey(s, old, wanted)
 		if err != nil {
 			return nil, err
@@ -69,6 +63,21 @@ func (b *backend) keyWrite(ctx context.Context, req *logical.Request, d *framewo
 		s.Keys[name] = next
 		return b.storeKey(s, next)
 	})
+}
+
+// newKey is a key as the defaults have it, without versions.
+func newKey(name string) keyring.Key {
+	return keyring.Key{
+		Name: name, Algorithm: keyring.DefaultAlgorithm,
+		PublicationLead: keyring.DefaultPublicationLead, VerificationPeriod: keyring.DefaultVerificationPeriod,
+	}
+}
+
+func readKey(d *framework.FieldData, k *keyring.Key) {
+	set(d, "algorithm", (*string)(&k.Algorithm))
+	setDuration(d, "rotation_period", &k.RotationPeriod)
+	setDuration(d, "publication_lead", &k.PublicationLead)
+	setDuration(d, "verification_period", &k.VerificationPeriod)
 }
 
 // makeKey returns a new key, or an old one with other periods.
@@ -111,10 +120,17 @@ func (b *backend) keyResponse(k *keyring.Key) *logical.Response {
 			"activated": stamp(v.Activated), "retired": stamp(v.Retired), "published_until": stamp(v.PublishedUntil()),
 		})
 	}
-	return &logical.Response{Data: map[string]any{
+	data := keyData(k)
+	data["versions"] = versions
+	return &logical.Response{Data: data}
+}
+
+// keyData leaves the versions out, whose states depend on the time.
+func keyData(k *keyring.Key) map[string]any {
+	return map[string]any{
 		"algorithm": string(k.Algorithm), "rotation_period": seconds(k.RotationPeriod), "publication_lead": seconds(k.PublicationLead),
-		"verification_period": seconds(k.VerificationPeriod), "needed_until": stamp(k.NeededUntil), "versions": versions,
-	}}
+		"verification_period": seconds(k.VerificationPeriod), "needed_until": stamp(k.NeededUntil),
+	}
 }
 
 func (b *backend) keyRotate(ctx context.Context, req *logical.Request, d *framework.FieldData, _ *exchange.Snapshot) (*logical.Response, error) {

@@ -123,7 +123,11 @@ func (b *backend) roleRead(_ context.Context, _ *logical.Request, d *framework.F
 	if r == nil {
 		return nil, nil
 	}
-	return &logical.Response{Data: map[string]any{
+	return &logical.Response{Data: roleData(r)}, nil
+}
+
+func roleData(r *policy.Role) map[string]any {
+	return map[string]any{
 		"role_id": r.ID, "subject_source": r.SubjectSource, "issuers": list(r.Issuers), "bound_subject": r.BoundSubject,
 		"bound_audiences": list(r.BoundAudiences), "bound_claims": r.BoundClaims, "bound_claims_type": r.BoundClaimsType,
 		"condition": r.Condition, "delegation": r.Delegation, "actor_source": r.ActorSource, "actor_issuers": list(r.ActorIssuers),
@@ -132,7 +136,7 @@ func (b *backend) roleRead(_ context.Context, _ *logical.Request, d *framework.F
 		"allowed_audiences": list(r.AllowedAudiences), "default_audience": r.DefaultAudience,
 		"allowed_scopes": list(r.AllowedScopes), "default_scopes": list(r.DefaultScopes), "subject_scopes": r.SubjectScopes, "scope_map": r.ScopeMap,
 		"key": r.Key, "typ": r.Type, "ttl": seconds(r.TTL), "max_ttl": seconds(r.MaxTTL), "generate_lease": r.GenerateLease,
-	}}, nil
+	}
 }
 
 func (b *backend) roleDelete(ctx context.Context, req *logical.Request, d *framework.FieldData, _ *exchange.Snapshot) (*logical.Response, error) {

@@ -54,10 +54,25 @@ func (s *Snapshot) CheckIssuer(c *issuer.Config, now time.Time) error {
 // maxJWKS is how many keys the JWKS may hold: Entra reads the first 100.
 const maxJWKS = 100
 
-// CheckKey checks a key against the configuration and the roles that use it.
-func (s *Snapshot) CheckKey(k *keyring.Key) error {
+// ValidateKey checks a key by itself: what can be said without knowing the
+// configuration of the mount and the roles that use it.
+func ValidateKey(k *keyring.Key) error {
+	if err := keyring.CheckAlgorithm(k.Algorithm); err != nil {
+		return err
+	}
 	if k.VerificationPeriod < MinTTL {
 		return denial.Field("verification_period", "must be at least %s", MinTTL)
+	}
+	if k.RotationPeriod < 0 || k.RotationPeriod > 0 && k.RotationPeriod < k.PublicationLead {
+		return denial.Field("rotation_period", "%s must be 0 or at least publication_lead, which is %s", k.RotationPeriod, k.PublicationLead)
+	}
+	return nil
+}
+
+// CheckKey checks a key against the configuration and the roles that use it.
+func (s *Snapshot) CheckKey(k *keyring.Key) error {
+	if err := ValidateKey(k); err != nil {
+		return err
 	}
 	maxAge := NewConfig().JWKSMaxAge
 	if s.Config != nil {
@@ -65,9 +80,6 @@ func (s *Snapshot) CheckKey(k *keyring.Key) error {
 	}
 	if k.PublicationLead <= maxAge {
 		return denial.Field("publication_lead", "%s must be more than jwks_max_age of config, which is %s", k.PublicationLead, maxAge)
-	}
-	if k.RotationPeriod < 0 || k.RotationPeriod > 0 && k.RotationPeriod < k.PublicationLead {
-		return denial.Field("rotation_period", "%s must be 0 or at least publication_lead, which is %s", k.RotationPeriod, k.PublicationLead)
 	}
 	versions := k.MostVersions()
 	for name, other := range s.Keys {

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-jose/go-jose/v4"
+
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/denial"
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/exchange"
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/issuer"
@@ -174,19 +176,19 @@ func TestInconsistentWritesAreRefused(t *testing.T) {
 				for i := range 49 {
 					w.snapshot.Keys[strconv.Itoa(i)] = w.snapshot.Keys["main"]
 				}
-				return w.snapshot.CheckKey(&keyring.Key{Name: "more", PublicationLead: time.Hour, VerificationPeriod: time.Hour})
+				return w.snapshot.CheckKey(&keyring.Key{Name: "more", Algorithm: jose.ES256, PublicationLead: time.Hour, VerificationPeriod: time.Hour})
 			},
 			"rotation_period", `invalid_request: rotation_period: the JWKS could hold 102 keys: 100 is the limit; make rotation_period longer or verification_period shorter, or delete a key`,
 		},
 		{
 			"key that rotates more often than the JWKS can hold", func(w *world) error {
-				return w.snapshot.CheckKey(&keyring.Key{Name: "more", PublicationLead: time.Hour, RotationPeriod: time.Hour, VerificationPeriod: 96 * time.Hour})
+				return w.snapshot.CheckKey(&keyring.Key{Name: "more", Algorithm: jose.ES256, PublicationLead: time.Hour, RotationPeriod: time.Hour, VerificationPeriod: 96 * time.Hour})
 			},
 			"rotation_period", `invalid_request: rotation_period: the JWKS could hold 101 keys: 100 is the limit; make rotation_period longer or verification_period shorter, or delete a key`,
 		},
 		{
 			"key that rotates before its successor may sign", func(w *world) error {
-				return w.snapshot.CheckKey(&keyring.Key{Name: "more", PublicationLead: time.Hour, RotationPeriod: time.Minute, VerificationPeriod: time.Hour})
+				return w.snapshot.CheckKey(&keyring.Key{Name: "more", Algorithm: jose.ES256, PublicationLead: time.Hour, RotationPeriod: time.Minute, VerificationPeriod: time.Hour})
 			},
 			"rotation_period", `invalid_request: rotation_period: 1m0s must be 0 or at least publication_lead, which is 1h0m0s`,
 		},

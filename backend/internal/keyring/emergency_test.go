@@ -84,3 +84,35 @@ func TestRevoke(t *testing.T) {
 	_, err := k.Revoke("none", now)
 	wantRefused(t, err, "kid", `invalid_request: kid: "none" is not a version of key "main"`)
 }
+
+func TestRevokedVersionNeedsTheKeyNoMore(t *testing.T) {
+	at := start.Add(lead)
+	rotated := must(newKey().Rotate(at)).Release(at.Add(time.Minute))
+	retired, active := rotated.Versions[0].KeyID, rotated.Versions[1].KeyID
+	tests := []struct {
+		name    string
+		revoked []string
+		want    time.Time
+	}{
+		{"none", nil, at.Add(time.Minute + verification + keyring.InFlight)},
+		{"the retired one: the active one has signed too", []string{retired}, at.Add(time.Minute + verification + keyring.InFlight)},
+		{"the active one: the retired one has signed too", []string{active}, at.Add(verification + keyring.InFlight)},
+		{"both", []string{retired, active}, time.Time{}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			k := rotated
+			for _, kid := range tt.revoked {
+				k = must(k.Revoke(kid, at.Add(2*time.Minute)))
+			}
+			if !k.NeededUntil.Equal(tt.want) {
+				t.Errorf("needed until %s, want %s", k.NeededUntil, tt.want)
+			}
+		})
+	}
+	// A role lets go after the revocation: what the promoted version signed counts.
+	k := must(rotated.Revoke(active, at.Add(2*time.Minute))).Release(at.Add(3 * time.Minute))
+	if want := at.Add(3*time.Minute + verification + keyring.InFlight); !k.NeededUntil.Equal(want) {
+		t.Errorf("needed until %s, want %s", k.NeededUntil, want)
+	}
+}

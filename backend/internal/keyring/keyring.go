@@ -156,6 +156,14 @@ func Algorithms() []string {
 	return names
 }
 
+// CheckAlgorithm refuses what no key can be made for.
+func CheckAlgorithm(alg jose.SignatureAlgorithm) error {
+	if _, ok := generators[alg]; !ok {
+		return denial.Field("algorithm", "%q is not supported: use one of %s", alg, strings.Join(Algorithms(), ", "))
+	}
+	return nil
+}
+
 // Defaults of a new key.
 const (
 	DefaultAlgorithm          = jose.ES256
@@ -166,8 +174,8 @@ const (
 // Generate makes a key with its first version, which may sign from ready on, and
 // a successor.
 func Generate(k Key, now, ready time.Time) (*Key, error) {
-	if _, ok := generators[k.Algorithm]; !ok {
-		return nil, denial.Field("algorithm", "%q is not supported: use one of %s", k.Algorithm, strings.Join(Algorithms(), ", "))
+	if err := CheckAlgorithm(k.Algorithm); err != nil {
+		return nil, err
 	}
 	first, err := k.newVersion(now)
 	if err != nil {
@@ -267,8 +275,25 @@ func (k *Key) Revoke(id string, now time.Time) (*Key, error) {
 	if state == Active {
 		promoted := c.Active()
 		promoted.Activated, promoted.Ready = now, now
+		c.NeededUntil = c.neededByRetired()
 	}
 	return c, nil
+}
+
+// neededByRetired returns until when roles that have let go may need the key
+// after its active version has gone: no longer than a retired version that is
+// left is published, since the promoted one has signed nothing yet.
+func (k *Key) neededByRetired() time.Time {
+	var latest time.Time
+	for i := range k.Versions {
+		if until := k.Versions[i].PublishedUntil(); until.After(latest) {
+			latest = until
+		}
+	}
+	if latest.Before(k.NeededUntil) {
+		return latest
+	}
+	return k.NeededUntil
 }
 
 // Configure returns the key with other periods. Raising one applies to every
