@@ -1,0 +1,269 @@
+package provider
+
+import (
+	"encoding/json"
+	"io"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+const tokenType = "tokenexchange_token"
+
+// minted is a token whose "exp" is 2100-01-02T03:04:05Z.
+var minted = unsigned(`{"exp":4102542245}`)
+
+// granted is the engine's answer, with a lease if the id is not empty.
+func granted(leaseID string) block {
+	return block{"lease_id": leaseID, "data": block{
+		"access_token": minted, "issued_token_type": typeAccessToken, "token_type": "Bearer", "expires_in": 300,
+		"scope": "read write", "jti": "the-jti", "txn": "the-txn", "subject": "ci:alice", "audience": []string{"https://orders.example"},
+		"act": block{"sub": "bob", "iss": "https://b.example"}, "ttl": 239, "rotation_period": 300,
+	}}
+}
+
+// engine answers an exchange, and a revocation by a handler of its own. It keeps
+// the bodies of the requests by their path.
+func engine(t *testing.T, answer block, revoke http.HandlerFunc) map[string]block {
+	bodies := map[string]block{}
+	vaultIs(t, func(w http.ResponseWriter, r *http.Request) {
+		body := block{}
+		text, _ := io.ReadAll(r.Body)
+		_ = json.Unmarshal(text, &body)
+		bodies[r.Method+" "+r.URL.Path+" "+r.Header.Get("X-Vault-Namespace")] = body
+		if r.URL.Path == "/v1/sys/leases/revoke" {
+			revoke(w, r)
+			return
+		}
+		_ = json.NewEncoder(w).Encode(answer)
+	})
+	return bodies
+}
+
+func noContent(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }
+
+func TestTokenOpens(t *testing.T) {
+	bodies := engine(t, granted("tx/exchange/r/l"), noContent)
+	r := newRPC(t, nil)
+	config := block{
+		"mount": "/tx/", "mount_id": "never sent", "namespace": "team", "role": "r.1",
+		"subject_token": "SUBJECT", "subject_token_type": typeJWT, "actor_token": "ACTOR", "actor_token_type": typeIDToken,
+		"audience": []string{"https://orders.example"}, "resource": []string{"https://r.example"}, "scope": []string{"read", "write"},
+		"requested_token_type": typeJWT, "ttl": "5m",
+	}
+	result, private, diags := r.open(config)
+	same(t, "open", diags)
+	want := block{
+		"access_token": minted, "issued_token_type": typeAccessToken, "token_type": "Bearer", "expires_in": json.Number("300"),
+		"expires_at": "2100-01-02T03:04:05Z", "granted_scope": []any{"read", "write"}, "granted_audience": []any{"https://orders.example"},
+		"jti": "the-jti", "txn": "the-txn", "subject": "ci:alice", "act": `{"iss":"https://b.example","sub":"bob"}`,
+		"audience": []any{"https://orders.example"}, "resource": []any{"https://r.example"}, "scope": []any{"read", "write"},
+	}
+	for name, value := range config {
+		if _, there := want[name]; !there {
+			want[name] = value
+		}
+	}
+	if !reflect.DeepEqual(result, want) {
+		t.Errorf("got %v, want %v", result, want)
+	}
+	sent := block{}
+	for name := range config {
+		sent[name] = want[name]
+	}
+	for _, name := range []string{"mount", "mount_id", "namespace", "role"} {
+		delete(sent, name)
+	}
+	if got := bodies["PUT /v1/tx/exchange/r.1 team"]; !reflect.DeepEqual(got, sent) {
+		t.Errorf("sent %v, want %v", got, sent)
+	}
+	for _, secret := range []string{minted, "SUBJECT", "ACTOR"} {
+		if strings.Contains(string(private), secret) {
+			t.Error("there is a token in the private data")
+		}
+	}
+	same(t, "close", r.close(private))
+	if got, want := bodies["PUT /v1/sys/leases/revoke team"], (block{"lease_id": "tx/exchange/r/l", "sync": true}); !reflect.DeepEqual(got, want) {
+		t.Errorf("revoked %v, want %v", got, want)
+	}
+}
+
+// What is left out is the role's to decide, and is not sent.
+func TestTokenSendsWhatIsGiven(t *testing.T) {
+	answer := granted("")
+	data := answer["data"].(block)
+	delete(data, "act")
+	data["scope"] = ""
+	bodies := engine(t, answer, func(http.ResponseWriter, *http.Request) { t.Error("there is no lease to revoke") })
+	r := newRPC(t, nil)
+	result, private, diags := r.open(block{"role": "r", "audience": []string{}, "subject_token": ""})
+	same(t, "open", diags)
+	if got := bodies["PUT /v1/token-exchange/exchange/r "]; len(got) != 0 {
+		t.Errorf("sent %v", got)
+	}
+	if result["act"] != nil || !reflect.DeepEqual(result["granted_scope"], []any{}) {
+		t.Errorf("got %v %v", result["act"], result["granted_scope"])
+	}
+	same(t, "close", r.close(private))
+}
+
+func TestTokenIsRefused(t *testing.T) {
+	const policy = "The token of the provider needs a policy with\n\n  path \"token-exchange/exchange/r\" { capabilities = [\"update\"] }"
+	const failed = "error: Cannot exchange the token: token-exchange/exchange/r in Vault: "
+	const notThere = failed + "the answer is not that of an exchange: is it the token-exchange engine that is mounted there?"
+	without := func(name string, value any) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) {
+			answer := granted("")
+			answer["data"].(block)[name] = value
+			_ = json.NewEncoder(w).Encode(answer)
+		}
+	}
+	for name, c := range map[string]struct {
+		vault http.HandlerFunc
+		want  string
+	}{
+		"about the subject": {
+			faulty(http.StatusBadRequest, `invalid_request: subject: the token has expired`), failed + "invalid_request: subject: the token has expired",
+		},
+		// Terraform would quote the line that holds the token.
+		"about the token": {
+			faulty(http.StatusBadRequest, `invalid_request: subject_token: is required`), failed + "invalid_request: subject_token: is required",
+		},
+		"about a field": {
+			faulty(http.StatusBadRequest, `invalid_request: ttl: is above max_ttl`), failed + `invalid_request: ttl: is above max_ttl (at AttributeName("ttl"))`,
+		},
+		"about a target": {
+			faulty(http.StatusBadRequest, `invalid_target: allowed_audiences: no`), failed + `invalid_target: allowed_audiences: no (at AttributeName("audience"))`,
+		},
+		"about a resource": {
+			faulty(http.StatusBadRequest, `invalid_target: resource: no`), failed + `invalid_target: resource: no (at AttributeName("resource"))`,
+		},
+		"about a scope": {
+			faulty(http.StatusBadRequest, `invalid_scope: allowed_scopes: no`), failed + `invalid_scope: allowed_scopes: no (at AttributeName("scope"))`,
+		},
+		"no permission":  {faulty(http.StatusForbidden, "permission denied"), failed + "permission denied\n\n" + policy},
+		"internal error": {faulty(http.StatusInternalServerError, "internal error: see the log of the Vault server"), failed + "internal error: see the log of the Vault server"},
+		"no engine": {
+			faulty(http.StatusNotFound, "no handler for route"),
+			failed + "no handler for route\n\nThere is nothing at this path: check that the engine is mounted there, and that the namespace is right.",
+		},
+		"sealed": {
+			faulty(http.StatusServiceUnavailable, "Vault is sealed"),
+			failed + "Vault is sealed\n\nVault is sealed, or cannot answer now. Nothing was changed; run this again when it is back.",
+		},
+		"another engine": {noContent, notThere},
+		"no token":       {without("access_token", ""), notThere},
+		"not a JWT":      {without("access_token", "SUBJECT"), notThere},
+		"no date":        {without("access_token", unsigned(`{}`)), notThere},
+		"not a date":     {without("access_token", unsigned(`{"exp":1e99}`)), notThere},
+		"another type":   {without("expires_in", "SUBJECT"), notThere},
+		"an echo": {
+			func(w http.ResponseWriter, r *http.Request) {
+				body, _ := io.ReadAll(r.Body)
+				faulty(http.StatusBadGateway, "cannot forward "+string(body))(w, r)
+			},
+			failed + `cannot forward {"actor_token":"(withheld)","actor_token_type":"` + typeJWT + `","subject_token":"(withheld)"}`,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			vaultIs(t, c.vault)
+			_, private, diags := newRPC(t, nil).open(block{
+				"role": "r", "subject_token": "SUBJECT", "actor_token": "ACTOR", "actor_token_type": typeJWT,
+			})
+			same(t, "open", diags, c.want)
+			if strings.Contains(string(private), "lease") {
+				t.Error("there is nothing to close")
+			}
+		})
+	}
+}
+
+// A run that has done its work does not fail at the end.
+func TestTokenThatCannotBeRevoked(t *testing.T) {
+	const cannot = "warning: Cannot revoke the lease of the token: sys/leases/revoke in Vault: "
+	const remains = "\n\nThe token with the jti \"the-jti\" was not revoked: it is valid until 2100-01-02T03:04:05Z."
+	for name, c := range map[string]struct {
+		vault http.HandlerFunc
+		want  []string
+	}{
+		"no permission": {
+			faulty(http.StatusForbidden, "permission denied"),
+			[]string{cannot + "permission denied\n\nThe token of the provider needs a policy with\n\n  path \"sys/leases/revoke\" { capabilities = [\"update\"] }" +
+				remains + " If its short life is enough, set generate_lease = false in the role \"r\" instead: its tokens are not leased then."},
+		},
+		"internal error": {faulty(http.StatusInternalServerError, "failed to revoke"), []string{cannot + "failed to revoke" + remains}},
+		"gone already":   {faulty(http.StatusNotFound), nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			engine(t, granted("tx/exchange/r/l"), c.vault)
+			r := newRPC(t, nil)
+			_, private, diags := r.open(block{"role": "r"})
+			same(t, "open", diags)
+			same(t, "close", r.close(private), c.want...)
+		})
+	}
+}
+
+func TestTokenWithoutVault(t *testing.T) {
+	vaultIs(t, nil)
+	server := httptest.NewServer(nil)
+	server.Close()
+	t.Setenv("VAULT_ADDR", server.URL)
+	_, _, diags := newRPC(t, nil).open(block{"role": "r", "subject_token": "SUBJECT"})
+	if len(diags) != 1 || !strings.HasPrefix(diags[0], "error: Cannot exchange the token: token-exchange/exchange/r in Vault: ") ||
+		!strings.HasSuffix(diags[0], "No answer came from Vault. Check the address of the provider (VAULT_ADDR), TLS and the network.") {
+		t.Errorf("got %q", diags)
+	}
+}
+
+func TestTokenConfiguration(t *testing.T) {
+	bareEnv(t)
+	r := newRPC(t, block{})
+	invalid := func(attribute, reason string) string {
+		return "error: Invalid " + attribute + ": invalid_request: " + attribute + ": " + reason + ` (at AttributeName("` + attribute + `"))`
+	}
+	const taken = `is not supported: use one of ["urn:ietf:params:oauth:token-type:jwt", ` +
+		`"urn:ietf:params:oauth:token-type:id_token", "urn:ietf:params:oauth:token-type:access_token"]`
+	const issued = `is not supported: use "urn:ietf:params:oauth:token-type:access_token" or "urn:ietf:params:oauth:token-type:jwt"`
+	long := strings.Repeat("SECRET", 20)
+	for name, c := range map[string]struct {
+		config block
+		want   []string
+	}{
+		"the least":               {block{}, nil},
+		"a life in seconds":       {block{"ttl": "300"}, nil},
+		"a life in days":          {block{"ttl": "1d"}, nil},
+		"nothing is known":        {block{"subject_token": unknown{}, "subject_token_type": unknown{}, "actor_token": unknown{}, "actor_token_type": unknown{}, "requested_token_type": unknown{}, "ttl": unknown{}, "role": unknown{}, "mount": unknown{}}, nil},
+		"a token to be known":     {block{"subject_token": unknown{}, "subject_token_type": typeJWT}, nil},
+		"a type to be known":      {block{"actor_token": "a", "actor_token_type": unknown{}}, nil},
+		"a type without a token":  {block{"subject_token_type": typeJWT}, []string{invalid("subject_token_type", "is given without subject_token")}},
+		"a type without an actor": {block{"actor_token_type": typeJWT}, []string{invalid("actor_token_type", "is given without actor_token")}},
+		"an actor without a type": {block{"actor_token": "a"}, []string{invalid("actor_token_type", "is required with actor_token")}},
+		"a short name":            {block{"subject_token": "s", "subject_token_type": "jwt"}, []string{invalid("subject_token_type", `["jwt"] `+taken)}},
+		"a token as a type":       {block{"actor_token": "a", "actor_token_type": long}, []string{invalid("actor_token_type", `["…"] `+taken)}},
+		"a type not issued":       {block{"requested_token_type": typeIDToken}, []string{invalid("requested_token_type", `["`+typeIDToken+`"] `+issued)}},
+		"not a life":              {block{"ttl": long}, []string{invalid("ttl", "is not a duration such as 5m")}},
+		"a life that has been":    {block{"ttl": "-5m"}, []string{invalid("ttl", "must not be negative")}},
+		"a role elsewhere": {block{"role": "../../sys/raw"}, []string{"error: Invalid Attribute Value Match: Attribute role must consist of letters, digits, _, - and ., " +
+			"and begin and end with a letter, a digit or _, got: ../../sys/raw (at AttributeName(\"role\"))"}},
+		"no mount": {block{"mount": "/"}, []string{"error: Invalid Attribute Value Match: Attribute mount must be a path such as token-exchange, " +
+			"without spaces, ? and #, got: / (at AttributeName(\"mount\"))"}},
+	} {
+		config := block{"role": "r"}
+		maps.Copy(config, c.config)
+		same(t, name, r.validate(config), c.want...)
+	}
+}
+
+// What is a secret is marked so: Terraform hides no other value.
+func TestTokenMarksSecrets(t *testing.T) {
+	secret := map[string]bool{"subject_token": true, "actor_token": true, "access_token": true}
+	for _, a := range newRPC(t, nil).schemas.EphemeralResourceSchemas[tokenType].Block.Attributes {
+		if a.Sensitive != secret[a.Name] {
+			t.Errorf("%s: sensitive is %t", a.Name, a.Sensitive)
+		}
+	}
+}

@@ -1,0 +1,82 @@
+package provider
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"regexp"
+	"strings"
+
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/vault/api"
+)
+
+// call is a request to Vault as a diagnostic tells of it.
+type call struct {
+	does       string            // "create the role", "read the JWKS"
+	path       string            // Vault's, without /v1/
+	namespace  string            // of the provider or the object; "" is the root namespace
+	capability string            // what a policy needs for it
+	attributes map[string]string // of the fields that a refusal may name
+}
+
+// named are attributes that are spelt as the engine's fields are.
+func named(names ...string) map[string]string {
+	out := map[string]string{}
+	for _, name := range names {
+		out[name] = name
+	}
+	return out
+}
+
+// refusedField finds the field in a refusal of the engine: "invalid_request:
+// FIELD: reason".
+var refusedField = regexp.MustCompile(`invalid_request: ([a-z_]+): `)
+
+// failed says what was tried, where, what came of it, and what helps.
+func (c call) failed(err error) diag.Diagnostic {
+	summary := "Cannot " + c.does
+	detail := fmt.Sprintf("%s: %s", c.where(), reason(err))
+	if help := c.help(err); help != "" {
+		detail += "\n\n" + help
+	}
+	if field := refusedField.FindStringSubmatch(reason(err)); field != nil && c.attributes[field[1]] != "" {
+		return diag.NewAttributeErrorDiagnostic(path.Root(c.attributes[field[1]]), summary, detail)
+	}
+	return diag.NewErrorDiagnostic(summary, detail)
+}
+
+// reason is what Vault said, without the request that the client repeats.
+func reason(err error) string {
+	var response *api.ResponseError
+	if errors.As(err, &response) && len(response.Errors) > 0 {
+		return strings.Join(response.Errors, "; ")
+	}
+	return err.Error()
+}
+
+// quoted writes the words of a text as a list in HCL.
+func quoted(words string) string {
+	return `"` + strings.Join(strings.Fields(words), `", "`) + `"`
+}
+
+func (c call) help(err error) string {
+	if _, ok := errors.AsType[*connectionError](err); ok {
+		return "" // it says itself what helps
+	}
+	var response *api.ResponseError
+	if !errors.As(err, &response) {
+		return "No answer came from Vault. Check the address of the provider (VAULT_ADDR), TLS and the network."
+	}
+	switch response.StatusCode {
+	case http.StatusForbidden:
+		return fmt.Sprintf("The token of the provider needs a policy with\n\n  path %q { capabilities = [%s] }", c.path, quoted(c.capability))
+	case http.StatusNotFound:
+		return "There is nothing at this path: check that the engine is mounted there, and that the namespace is right."
+	case http.StatusServiceUnavailable:
+		return "Vault is sealed, or cannot answer now. Nothing was changed; run this again when it is back."
+	default:
+		return ""
+	}
+}

@@ -1,0 +1,282 @@
+package provider
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/hashicorp/terraform-plugin-framework/attr"
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/resource"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+	"github.com/hashicorp/vault/api"
+)
+
+// managed is a kind of object, and the way to it.
+type managed struct {
+	object     object
+	connection *connection
+}
+
+// objectResource manages one kind of object.
+type objectResource struct{ managed }
+
+var (
+	_ resource.ResourceWithConfigure      = &objectResource{}
+	_ resource.ResourceWithIdentity       = &objectResource{}
+	_ resource.ResourceWithImportState    = &objectResource{}
+	_ resource.ResourceWithModifyPlan     = &objectResource{}
+	_ resource.ResourceWithValidateConfig = &objectResource{}
+)
+
+// Metadata implements [resource.Resource].
+func (r *objectResource) Metadata(_ context.Context, req resource.MetadataRequest, resp *resource.MetadataResponse) {
+	resp.TypeName = r.object.typeName(req.ProviderTypeName)
+}
+
+// Schema implements [resource.Resource].
+func (r *objectResource) Schema(_ context.Context, _ resource.SchemaRequest, resp *resource.SchemaResponse) {
+	resp.Schema = r.object.schema()
+}
+
+// Configure implements [resource.ResourceWithConfigure].
+func (r *objectResource) Configure(_ context.Context, req resource.ConfigureRequest, _ *resource.ConfigureResponse) {
+	r.connection, _ = req.ProviderData.(*connection)
+}
+
+// Create implements [resource.Resource]. What is there already is not written
+// over: it belongs to somebody. A mount's configuration is always there in some
+// way, and is taken over.
+func (r *objectResource) Create(ctx context.Context, req resource.CreateRequest, resp *resource.CreateResponse) {
+	next := read(ctx, req.Plan.Get, &resp.Diagnostics)
+	config := read(ctx, req.Config.Get, &resp.Diagnostics)
+	q := r.request(ctx, next, &resp.Diagnostics)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	if r.object.plural != "" && r.exists(q, &resp.Diagnostics) {
+		return
+	}
+	after := r.write(q, change{object: r.object, next: next, config: config, secure: true}, &resp.Diagnostics)
+	if after == nil {
+		return
+	}
+	setState(ctx, after, resp.State.Set, &resp.Diagnostics)
+	r.identify(ctx, after, resp.Identity, &resp.Diagnostics)
+}
+
+// Update implements [resource.Resource].
+func (r *objectResource) Update(ctx context.Context, req resource.UpdateRequest, resp *resource.UpdateResponse) {
+	next, prior := read(ctx, req.Plan.Get, &resp.Diagnostics), read(ctx, req.State.Get, &resp.Diagnostics)
+	config := read(ctx, req.Config.Get, &resp.Diagnostics)
+	q := r.request(ctx, next, &resp.Diagnostics)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	after := r.write(q, change{object: r.object, prior: prior, next: next, config: config, secure: true}, &resp.Diagnostics)
+	if after == nil {
+		return
+	}
+	setState(ctx, after, resp.State.Set, &resp.Diagnostics)
+	r.identify(ctx, after, resp.Identity, &resp.Diagnostics)
+}
+
+// Read implements [resource.Resource]. Only an answer that says that there is
+// nothing takes the object out of the state: a refusal or an outage does not.
+func (r *objectResource) Read(ctx context.Context, req resource.ReadRequest, resp *resource.ReadResponse) {
+	prior := read(ctx, req.State.Get, &resp.Diagnostics)
+	q := r.request(ctx, prior, &resp.Diagnostics)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	// Also of what has gone: Terraform wants to know what it was.
+	r.identify(ctx, prior, resp.Identity, &resp.Diagnostics)
+	data, err := q.read()
+	switch {
+	case err != nil:
+		resp.Diagnostics.Append(q.call("read", "read").failed(err))
+	case data == nil:
+		resp.State.RemoveResource(ctx)
+	default:
+		setState(ctx, r.merge(data, prior, &resp.Diagnostics), resp.State.Set, &resp.Diagnostics)
+	}
+}
+
+// Delete implements [resource.Resource]. What is gone already is deleted.
+func (r *objectResource) Delete(ctx context.Context, req resource.DeleteRequest, resp *resource.DeleteResponse) {
+	prior := read(ctx, req.State.Get, &resp.Diagnostics)
+	q := r.request(ctx, prior, &resp.Diagnostics)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	if r.object.beforeDelete != nil {
+		if err := r.object.beforeDelete(q, prior); err != nil {
+			resp.Diagnostics.Append(q.call("revoke the versions of", "update").failed(err))
+			return
+		}
+	}
+	_, err := q.vault.Logical().DeleteWithContext(ctx, q.path)
+	if err != nil && !notFound(err) {
+		resp.Diagnostics.Append(q.call("delete", "delete").failed(err))
+	}
+}
+
+// notFound tells whether Vault says that there is nothing.
+func notFound(err error) bool {
+	var refusal *api.ResponseError
+	return errors.As(err, &refusal) && refusal.StatusCode == http.StatusNotFound
+}
+
+// write writes an object and returns what it is then; nil if that failed.
+func (r *objectResource) write(q request, c change, diags *diag.Diagnostics) values {
+	drafted, refusal, err := c.draft()
+	if err != nil {
+		diags.AddError("Cannot read the "+r.object.noun, err.Error())
+		return nil
+	}
+	if refusal != nil {
+		r.refuse(*refusal, diags)
+		return nil
+	}
+	secret, err := q.vault.Logical().WriteWithContext(q.ctx, q.path, c.body(drafted))
+	if err != nil {
+		diags.Append(q.call("write", "create update").failed(err))
+		return nil
+	}
+	if secret != nil {
+		for _, w := range secret.Warnings {
+			diags.AddWarning(fmt.Sprintf("Vault warns about the %s %s", r.object.noun, q.path), w)
+		}
+	}
+	data, err := q.read()
+	switch {
+	case err != nil:
+		diags.Append(q.call("read", "read").failed(err))
+	case data == nil:
+		diags.AddError("Cannot read the "+r.object.noun, q.path+" in Vault has gone since it was written.")
+	}
+	if data == nil {
+		data = drafted // it is written: Terraform must know of it
+	}
+	return r.merge(data, c.next, diags)
+}
+
+// exists refuses to write over an object.
+func (r *objectResource) exists(q request, diags *diag.Diagnostics) bool {
+	data, err := q.read()
+	if err != nil {
+		diags.Append(q.call("read", "read").failed(err))
+		return true
+	}
+	if data != nil {
+		diags.AddError(fmt.Sprintf("The %s exists already", r.object.noun),
+			fmt.Sprintf("%s is in Vault and not in the state of Terraform. Import it, with the id %q, or choose another name.", q.path, q.path))
+		return true
+	}
+	return false
+}
+
+// merge makes an answer of the API the values of a state. What means the same as
+// before stays as it was written: "300s" is not a drift of "5m".
+func (r *objectResource) merge(data map[string]any, prior values, diags *diag.Diagnostics) values {
+	after := values{}
+	for _, name := range []string{"mount", "namespace", "name"} {
+		if v, ok := prior[name]; ok {
+			after[name] = v
+		}
+	}
+	for _, f := range r.object.fields {
+		before := prior[f.name]
+		switch {
+		case f.use == writeOnly:
+			after[f.name] = f.kind.null()
+		case f.use == local && before.IsNull():
+			after[f.name] = f.kind.empty()
+		case !f.configured() && !f.computed():
+			after[f.name] = before
+		case f.configured() && !before.IsNull() && known(before) && f.kind.same(encode(before), data[f.name]):
+			after[f.name] = before
+		default:
+			v, err := f.kind.decode(data[f.name])
+			if err != nil {
+				diags.AddAttributeError(path.Root(f.name), "Cannot read the "+r.object.noun, err.Error())
+				v = f.kind.null()
+			}
+			after[f.name] = v
+		}
+	}
+	return after
+}
+
+// refuse reports what the engine would say of a field.
+func (r *objectResource) refuse(refusal refusal, diags *diag.Diagnostics) {
+	summary := "Invalid " + r.object.noun
+	detail := refusal.Field + ": " + refusal.Reason
+	if name, ok := r.object.attributes()[refusal.Field]; ok {
+		diags.AddAttributeError(path.Root(name), summary, detail)
+		return
+	}
+	diags.AddError(summary, detail)
+}
+
+// request is one object in Vault.
+type request struct {
+	ctx       context.Context //nolint:containedctx // it lives as long as one call of Terraform
+	vault     *api.Client
+	object    object
+	path      string
+	namespace string
+}
+
+func (r managed) request(ctx context.Context, v values, diags *diag.Diagnostics) request {
+	q := request{ctx: ctx, object: r.object}
+	if diags.HasError() {
+		return q
+	}
+	q.path = r.object.path(v)
+	var err error
+	if q.vault, err = r.connection.client(ctx, v.text("namespace")); err != nil {
+		diags.AddError("Cannot connect to Vault", err.Error())
+		return q
+	}
+	q.namespace = r.connection.namespace(v.text("namespace"))
+	return q
+}
+
+// read returns what the API answers; nil if there is no such object.
+func (q request) read() (map[string]any, error) {
+	secret, err := q.vault.Logical().ReadWithContext(q.ctx, q.path)
+	if err != nil || secret == nil {
+		return nil, err
+	}
+	return normal(secret.Data)
+}
+
+func (q request) call(verb, capability string) call {
+	return call{
+		does: verb + " the " + q.object.noun, path: q.path, namespace: q.namespace, capability: capability,
+		attributes: q.object.attributes(),
+	}
+}
+
+// read gets a plan, a state or a configuration whole.
+func read(ctx context.Context, get func(context.Context, any) diag.Diagnostics, diags *diag.Diagnostics) values {
+	var o types.Object
+	diags.Append(get(ctx, &o)...)
+	return o.Attributes()
+}
+
+// setState sets a state or a plan whole.
+func setState(ctx context.Context, v values, set func(context.Context, any) diag.Diagnostics, diags *diag.Diagnostics) {
+	attrTypes := map[string]attr.Type{}
+	for name, value := range v {
+		attrTypes[name] = value.Type(ctx)
+	}
+	o, problems := types.ObjectValue(attrTypes, v)
+	diags.Append(problems...)
+	if !problems.HasError() {
+		diags.Append(set(ctx, o)...)
+	}
+}
