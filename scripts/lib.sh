@@ -16,18 +16,26 @@ build_engine() {
   go build -C "$root" -o "bin/$plugin" "./cmd/$plugin"
 }
 
-# cached_build NAME DURATION MODULE PACKAGE [FLAG...] prints the path of a
-# binary that is built once for each state of its nested module and Go version.
-cached_build() {
-  local name=$1 duration=$2 module=$root/scripts/$3 package=$4
-  shift 4
-  local cache=${XDG_CACHE_HOME:-$HOME/.cache}/$plugin key binary
+# cached_path NAME MODULE [FLAG...] prints where cached_build keeps a binary: one
+# place for each state of its nested module, Go version and flags.
+cached_path() {
+  local name=$1 module=$root/scripts/$2 key
+  shift 2
   key=$({
     cat "$module/go.mod" "$module/go.sum"
     go -C "$module" env GOVERSION GOOS GOARCH
     echo "$@"
   } | git hash-object --stdin)
-  binary=$cache/${key:0:12}/$name
+  printf '%s\n' "${XDG_CACHE_HOME:-$HOME/.cache}/$plugin/${key:0:12}/$name"
+}
+
+# cached_build NAME DURATION MODULE PACKAGE [FLAG...] prints the path of a binary
+# that is built once. A FLAG wins over the same flag here.
+cached_build() {
+  local name=$1 duration=$2 module=$root/scripts/$3 package=$4 binary cache
+  binary=$(cached_path "$name" "$3" "${@:5}")
+  cache=$(dirname "$(dirname "$binary")")
+  shift 4
 
   if [[ ! -x $binary ]]; then
     mkdir -p "$(dirname "$binary")"
@@ -82,10 +90,11 @@ wait_for() {
   done
 }
 
-# start_vault VAULT ADDRESS LOG starts a dev Vault that offers the engine, waits
-# until it is unsealed, and points the Vault command line of this shell at it.
+# start_vault VAULT ADDRESS LOG [PLUGIN_DIR [FLAG...]] starts a dev Vault that
+# offers the engine, waits until it is unsealed, and points the Vault command line
+# of this shell at it.
 start_vault() {
-  local binary=$1 address=$2 log=$3
+  local binary=$1 address=$2 log=$3 plugin_dir=${4:-$root/bin}
   # The caller's shell may be set up for another Vault (namespace, agent, output
   # format): nothing of that may reach this one.
   unset "${!VAULT_@}"
@@ -95,7 +104,7 @@ start_vault() {
   # The token goes by the environment, where `ps` does not show it, and is not
   # stored, because ~/.vault-token may belong to another Vault.
   VAULT_DEV_ROOT_TOKEN_ID=$VAULT_TOKEN nohup "$binary" server -dev -dev-no-store-token \
-    -dev-listen-address="$address" -dev-plugin-dir="$root/bin" </dev/null >"$log" 2>&1 &
+    -dev-listen-address="$address" -dev-plugin-dir="$plugin_dir" "${@:5}" </dev/null >"$log" 2>&1 &
   vault_pid=$!
   pids+=("$vault_pid")
   PATH=$(dirname "$binary"):$PATH
