@@ -14,3 +14,4 @@ go mod tidy -diff
 go vet -tags e2e ./...
 scripts/tool.sh golangci-lint run
 scripts/tool.sh golangci-lint fmt --diff
+scripts/docs.sh check

@@ -7,8 +7,9 @@ set -euo pipefail
 case ${1-} in
 golangci-lint) package=github.com/golangci/golangci-lint/v2/cmd/golangci-lint duration="2 minutes" ;;
 benchstat) package=golang.org/x/perf/cmd/benchstat duration="10 seconds" ;;
+tfplugindocs) package=github.com/hashicorp/terraform-plugin-docs/cmd/tfplugindocs duration="30 seconds" ;;
 *)
-  echo "usage: tool.sh golangci-lint|benchstat [ARGUMENT...]" >&2
+  echo "usage: tool.sh golangci-lint|benchstat|tfplugindocs [ARGUMENT...]" >&2
   exit 2
   ;;
 esac

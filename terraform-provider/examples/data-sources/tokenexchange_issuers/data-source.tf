@@ -1,0 +1,5 @@
+data "tokenexchange_issuers" "all" {}
+
+output "issuers" {
+  value = data.tokenexchange_issuers.all.names
+}

@@ -1,0 +1,5 @@
+data "tokenexchange_keys" "all" {}
+
+output "keys" {
+  value = data.tokenexchange_keys.all.names
+}

@@ -1,0 +1,7 @@
+data "tokenexchange_role" "orders" {
+  name = "orders"
+}
+
+output "scopes" {
+  value = data.tokenexchange_role.orders.allowed_scopes
+}

@@ -1,0 +1,6 @@
+import {
+  to = tokenexchange_config.this
+  identity = {
+    mount = "token-exchange"
+  }
+}

@@ -1,0 +1,4 @@
+import {
+  to = tokenexchange_config.this
+  id = "token-exchange/config"
+}

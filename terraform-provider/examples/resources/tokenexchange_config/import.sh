@@ -1,0 +1,1 @@
+terraform import tokenexchange_config.this token-exchange/config

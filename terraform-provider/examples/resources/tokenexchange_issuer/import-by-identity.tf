@@ -1,0 +1,7 @@
+import {
+  to = tokenexchange_issuer.idp
+  identity = {
+    mount = "token-exchange"
+    name  = "idp"
+  }
+}

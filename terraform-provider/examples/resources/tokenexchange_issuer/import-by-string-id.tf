@@ -1,0 +1,4 @@
+import {
+  to = tokenexchange_issuer.idp
+  id = "token-exchange/issuers/idp"
+}

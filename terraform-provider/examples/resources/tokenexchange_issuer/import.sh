@@ -1,0 +1,1 @@
+terraform import tokenexchange_issuer.idp token-exchange/issuers/idp

@@ -1,0 +1,7 @@
+import {
+  to = tokenexchange_key.main
+  identity = {
+    mount = "token-exchange"
+    name  = "main"
+  }
+}

@@ -1,0 +1,4 @@
+import {
+  to = tokenexchange_key.main
+  id = "token-exchange/keys/main"
+}

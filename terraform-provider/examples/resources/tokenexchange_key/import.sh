@@ -1,0 +1,1 @@
+terraform import tokenexchange_key.main token-exchange/keys/main

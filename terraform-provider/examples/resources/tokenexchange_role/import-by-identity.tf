@@ -1,0 +1,7 @@
+import {
+  to = tokenexchange_role.orders
+  identity = {
+    mount = "token-exchange"
+    name  = "orders"
+  }
+}

@@ -1,0 +1,4 @@
+import {
+  to = tokenexchange_role.orders
+  id = "token-exchange/roles/orders"
+}

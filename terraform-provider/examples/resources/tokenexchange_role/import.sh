@@ -1,0 +1,1 @@
+terraform import tokenexchange_role.orders token-exchange/roles/orders
