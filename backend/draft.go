@@ -73,6 +73,9 @@ func Draft(object, name string, data map[string]any) (map[string]any, *Refusal) 
 		if _, _, err := d.GetOkErr(field); err != nil {
 			return nil, &Refusal{field, err.Error()}
 		}
+		if err := checkDuration(d, field); err != nil {
+			return nil, &Refusal{field, denial.From(err).Reason}
+		}
 	}
 	drafted, err := o.draft(d, name)
 	if err != nil {

@@ -3,9 +3,11 @@ package backend
 import (
 	"context"
 	"maps"
+	"math"
 	"slices"
 	"time"
 
+	"github.com/hashicorp/go-secure-stdlib/parseutil"
 	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/hashicorp/vault/sdk/logical"
 
@@ -21,12 +23,16 @@ func set[T any](d *framework.FieldData, name string, target *T) {
 	}
 }
 
-// strict refuses what is not a field: a misspelt restriction must not be lost.
+// strict refuses what is not a field: a misspelt restriction must not be lost. A
+// field of the query is one of a deletion.
 func strict(h handler) handler {
 	return func(ctx context.Context, req *logical.Request, d *framework.FieldData, s *exchange.Snapshot) (*logical.Response, error) {
 		for _, name := range slices.Sorted(maps.Keys(req.Data)) {
-			if d.Schema[name] == nil {
+			if f := d.Schema[name]; f == nil || f.Query {
 				return nil, denial.Field(name, "is not a field of %s: see vault path-help", req.Path)
+			}
+			if err := checkDuration(d, name); err != nil {
+				return nil, err
 			}
 		}
 		return h(ctx, req, d, s)
@@ -39,6 +45,28 @@ func setDuration(d *framework.FieldData, name string, target *time.Duration) {
 	seconds := int(*target / time.Second)
 	set(d, name, &seconds)
 	*target = time.Duration(seconds) * time.Second
+}
+
+// checkDuration refuses fractions of a second, which the framework drops: of
+// "900ms" it would leave 0, which is no limit.
+func checkDuration(d *framework.FieldData, name string) error {
+	if d.Schema[name].Type != framework.TypeDurationSecond {
+		return nil
+	}
+	raw := d.Raw[name]
+	whole := true
+	switch v := raw.(type) {
+	case float64:
+		whole = v == math.Trunc(v)
+	case nil:
+	default:
+		parsed, err := parseutil.ParseDurationSecond(v)
+		whole = err != nil || parsed%time.Second == 0 // the framework says what cannot be read
+	}
+	if whole {
+		return nil
+	}
+	return denial.Field(name, "%v has a fraction of a second: give whole seconds", raw)
 }
 
 func seconds(d time.Duration) int64 { return int64(d / time.Second) }

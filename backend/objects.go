@@ -19,6 +19,8 @@ type object struct {
 	response map[string]*framework.FieldSchema // of a read
 	example  map[string]any
 
+	deletion map[string]*framework.FieldSchema // of the query of a deletion
+
 	exists                    func(s *exchange.Snapshot, name string) bool
 	list, write, read, delete handler
 
@@ -46,7 +48,7 @@ func (b *backend) objectPaths(o object) []*framework.Path {
 		{
 			Pattern:        plural + "/" + framework.GenericNameRegex("name"),
 			DisplayAttrs:   &framework.DisplayAttributes{OperationPrefix: operationPrefix, OperationSuffix: o.noun},
-			Fields:         plus(o.fields, o.nameField()),
+			Fields:         plus(plus(o.fields, o.deletion), o.nameField()),
 			ExistenceCheck: b.exists(o.exists),
 			Operations: map[logical.Operation]framework.OperationHandler{
 				logical.CreateOperation: b.objectWrite(o),

@@ -21,12 +21,16 @@ func (b *backend) keyPaths() []*framework.Path {
 		noun: "key", synopsis: "Make a signing key, or change its periods.", help: keyHelp,
 		fields: keyFields, response: keyResponse,
 		example: map[string]any{"algorithm": "ES256", "verification_period": "24h"},
-		exists:  func(s *exchange.Snapshot, name string) bool { return s.Keys[name] != nil },
-		list:    b.keyList, write: b.keyWrite, read: b.keyRead, delete: b.keyDelete,
+		deletion: map[string]*framework.FieldSchema{"revoke": {
+			Type: framework.TypeBool, Query: true,
+			Description: "Of a deletion: whether to kill what the key signed, instead of refusing while a token may be alive. Default: false.",
+		}},
+		exists: func(s *exchange.Snapshot, name string) bool { return s.Keys[name] != nil },
+		list:   b.keyList, write: b.keyWrite, read: b.keyRead, delete: b.keyDelete,
 		listHelp:      "Lists the names of the keys, with their algorithm.",
 		writeSummary:  "Make a key, or change its periods; fields left out keep their value.",
 		readSummary:   "Read a key: versions, states and dates, never private material.",
-		deleteSummary: "Delete a key that no role and no unexpired token may need.",
+		deleteSummary: "Delete a key that no role and no unexpired token may need; with revoke, kill the tokens.",
 	}
 	rotate := b.actionPath(keys, action{
 		path: "rotate", op: logical.UpdateOperation, do: b.keyRotate,
@@ -184,8 +188,9 @@ func (b *backend) keyRevoke(ctx context.Context, req *logical.Request, d *framew
 }
 
 func (b *backend) keyDelete(ctx context.Context, req *logical.Request, d *framework.FieldData, _ *exchange.Snapshot) (*logical.Response, error) {
-	name := named(d)
-	return nil, b.update(ctx, req.Storage, func(s *exchange.Snapshot) ([]change, error) {
+	name, revoke, revoked := named(d), false, false
+	set(d, "revoke", &revoke)
+	err := b.update(ctx, req.Storage, func(s *exchange.Snapshot) ([]change, error) {
 		key := s.Keys[name]
 		if key == nil {
 			return nil, nil
@@ -196,12 +201,17 @@ func (b *backend) keyDelete(ctx context.Context, req *logical.Request, d *framew
 		if s.Config != nil && s.Config.DefaultKey == name {
 			return nil, denial.Field("name", "the key %q is the default_key of config: set another one first", name)
 		}
-		if b.now().Before(key.NeededUntil) {
+		if needed := b.now().Before(key.NeededUntil); needed && !revoke {
 			return nil, denial.Field("name", "tokens signed with the key %q may be alive until %s: delete it then", name, stamp(key.NeededUntil))
 		}
 		delete(s.Keys, name)
+		revoked = revoke
 		return []change{remove(keyPrefix + name)}, nil
 	})
+	if err == nil && revoked {
+		b.Logger().Warn("key deleted and revoked", "request_id", req.ID, "key", name)
+	}
+	return nil, err
 }
 
 func (b *backend) keyList(_ context.Context, _ *logical.Request, _ *framework.FieldData, s *exchange.Snapshot) (*logical.Response, error) {
@@ -252,4 +262,9 @@ does not sign: when the key is rotated, consumers know the successor already.
 Once there are roles, a new key may sign only after jwks_max_age of config.
 
 Raising a period applies to all versions, lowering it to new ones only.
+
+A key that a role uses cannot be deleted. Neither can one while a token that it
+signed may be alive, unless the deletion has revoke=true: then these tokens, and
+what was exchanged from them, are dead. Consumers that have cached the JWKS may
+accept them for jwks_max_age more.
 `

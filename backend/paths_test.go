@@ -2,12 +2,15 @@ package backend_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"reflect"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/hashicorp/vault/sdk/logical"
+
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend"
 )
 
 func wantEqual(t *testing.T, what string, got, want any) {
@@ -334,4 +337,58 @@ func TestLists(t *testing.T) {
 	wantEqual(t, "issuers", m.do(logical.ListOperation, "issuers/", nil).Data["key_info"],
 		map[string]any{"idp": map[string]any{"bound_issuer": "https://idp.example", "type": "generic"}})
 	wantEqual(t, "roles", m.do(logical.ListOperation, "roles/", nil).Data["keys"], []string{"again", "me", "orders", "unleased"})
+}
+
+// A key goes in one write with all that it signed, so that a deletion that is
+// refused has revoked nothing.
+func TestDeletingAKeyRevokesWhatItSigned(t *testing.T) {
+	m := newMount(t)
+	m.secondKey()
+	revoke := map[string]any{"revoke": "true"} // as a query has it
+	token := m.exchange("unleased").Data["access_token"]
+	m.wantRefused(logical.DeleteOperation, "keys/main", revoke,
+		`invalid_request: name: the key "main" signs for the roles ["again", "me", "orders", "unleased"]: give them another key first`)
+	if !m.active(token) {
+		t.Error("a refused deletion killed the token")
+	}
+	m.write("config", map[string]any{"default_key": "second"})
+	child := m.write("exchange/again", map[string]any{"subject_token": token}).Data["access_token"] // signed by the other key
+	if !m.active(child) {
+		t.Fatal("the test looks for nothing")
+	}
+	m.wantRefused(logical.DeleteOperation, "keys/main", map[string]any{"revoke": false},
+		`invalid_request: name: tokens signed with the key "main" may be alive until 2027-01-15T10:12:00Z: delete it then`)
+	m.do(logical.DeleteOperation, "keys/main", revoke)
+	m.restart()
+	if m.active(token) || m.active(child) {
+		t.Error("a token of the key, or one that was exchanged from it, is active")
+	}
+	m.wantRefused(logical.UpdateOperation, "exchange/again", map[string]any{"subject_token": token},
+		`invalid_request: subject: "kid" is not a published key of this engine`)
+	if !m.active(m.exchange("unleased").Data["access_token"]) {
+		t.Error("the other key does not sign")
+	}
+	if !strings.Contains(m.log.String(), "key deleted and revoked") {
+		t.Error("the log says nothing")
+	}
+	m.wantRefused(logical.UpdateOperation, "keys/second", map[string]any{"revoke": true},
+		`invalid_request: revoke: is not a field of keys/second: see vault path-help`)
+}
+
+// What the framework would make 0, no limit, of.
+func TestFractionsOfASecondAreRefused(t *testing.T) {
+	m := newMount(t)
+	for path, field := range map[string]string{"issuers/idp": "max_token_age", "keys/main": "rotation_period", "config": "default_ttl", "roles/orders": "ttl"} {
+		before := m.read(path)[field]
+		for _, v := range []any{"900ms", "1.5s", "-1ms", 1.5} {
+			m.wantRefused(logical.UpdateOperation, path, map[string]any{field: v},
+				fmt.Sprintf("invalid_request: %s: %v has a fraction of a second: give whole seconds", field, v))
+			if _, refusal := backend.Draft(backend.ObjectIssuer, "i", map[string]any{"max_token_age": v}); refusal == nil {
+				t.Errorf("a draft takes %v", v)
+			}
+		}
+		wantEqual(t, path, m.read(path)[field], before)
+	}
+	m.write("roles/orders", map[string]any{"ttl": "2000ms"})
+	wantEqual(t, "whole seconds", m.read("roles/orders")["ttl"], int64(2))
 }
