@@ -59,7 +59,7 @@ func (r *rotateKey) Invoke(ctx context.Context, req action.InvokeRequest, resp *
 	name := config.Name.ValueString()
 	c := call{
 		does: "rotate the key", path: mountOf(config.Mount) + "/keys/" + name + "/rotate",
-		namespace: config.Namespace.ValueString(), capability: "update", attributes: named("name"),
+		namespace: config.Namespace.ValueString(), capability: "update", attributes: named("name"), wrote: true,
 	}
 	client, err := r.connection.reach(ctx, &c)
 	if err != nil {

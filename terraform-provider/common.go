@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"regexp"
@@ -29,12 +30,39 @@ const (
 var (
 	// What else is in a path would make it the path of something else.
 	mountPattern = regexp.MustCompile(`^/*[^/\s?#]+(/[^/\s?#]+)*/*$`)
+	// Neither do . and .. lead to a mount.
+	dotsPattern = regexp.MustCompile(`(^|/)\.\.?(/|$)`)
 	// The engine has no path for other names.
 	namePattern = regexp.MustCompile(`^\w(([\w-.]+)?\w)?$`)
 )
 
+func isMount(text string) bool {
+	return mountPattern.MatchString(text) && !dotsPattern.MatchString(text)
+}
+
 func mountValidators() []validator.String {
-	return []validator.String{stringvalidator.RegexMatches(mountPattern, "must be a path such as token-exchange, without spaces, ? and #")}
+	return []validator.String{
+		stringvalidator.RegexMatches(mountPattern, "must be a path such as token-exchange, without spaces, ? and #"),
+		withoutDots{},
+	}
+}
+
+// withoutDots refuses a path that leads elsewhere.
+type withoutDots struct{}
+
+// Description implements [validator.String].
+func (withoutDots) Description(context.Context) string {
+	return "must have no . or .. as a part of the path"
+}
+
+// MarkdownDescription implements [validator.String].
+func (v withoutDots) MarkdownDescription(ctx context.Context) string { return v.Description(ctx) }
+
+// ValidateString implements [validator.String].
+func (v withoutDots) ValidateString(ctx context.Context, req validator.StringRequest, resp *validator.StringResponse) {
+	if dotsPattern.MatchString(req.ConfigValue.ValueString()) {
+		resp.Diagnostics.AddAttributeError(req.Path, "Invalid Attribute Value", fmt.Sprintf("%q %s", req.ConfigValue.ValueString(), v.Description(ctx)))
+	}
 }
 
 func nameValidators() []validator.String {

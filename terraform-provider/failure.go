@@ -18,6 +18,7 @@ type call struct {
 	path       string            // Vault's, without /v1/
 	namespace  string            // of the provider or the object; "" is the root namespace
 	capability string            // what a policy needs for it
+	wrote      bool              // something was sent that may have changed what is there
 	attributes map[string]string // of the fields that a refusal may name
 }
 
@@ -75,6 +76,9 @@ func (c call) help(err error) string {
 	case http.StatusNotFound:
 		return "There is nothing at this path: check that the engine is mounted there, and that the namespace is right."
 	case http.StatusServiceUnavailable:
+		if c.wrote {
+			return "Vault is sealed, or cannot answer now. Run this again when it is back: the next plan shows what was done."
+		}
 		return "Vault is sealed, or cannot answer now. Nothing was changed; run this again when it is back."
 	default:
 		return ""

@@ -19,8 +19,8 @@ type object struct {
 	complete func(data map[string]any, c change)
 	// check finds what the engine would refuse that depends on what there was.
 	check func(c change) *backend.Refusal
-	// beforeDelete does what a deletion needs first.
-	beforeDelete func(r request, prior values) error
+	// deletion is the query of a deletion.
+	deletion func(prior values) map[string][]string
 }
 
 // field is one field of an object.
@@ -32,6 +32,8 @@ type field struct {
 	api string
 	// description replaces the engine's own.
 	description string
+	// partner is the field without which this one means nothing.
+	partner string
 }
 
 // use is who writes a field, and who reads it.
@@ -70,6 +72,7 @@ func (o object) describe() object {
 		if f.description == "" {
 			f.description = engine[f.engine()]
 		}
+		f.description = o.renamed(f.description)
 		if choices := backend.Choices(o.noun, f.name); choices != nil && !strings.Contains(f.description, choices[0]) {
 			f.description += " One of " + strings.Join(choices, ", ") + "."
 		}
@@ -117,7 +120,7 @@ func (c change) data() map[string]any {
 		if f.use == writeOnly {
 			v = c.config[f.name]
 		}
-		if (f.configured() || f.use == writeOnly) && v != nil && !v.IsNull() && !v.IsUnknown() {
+		if (f.configured() || f.use == writeOnly) && v != nil && !v.IsNull() && known(v) {
 			data[f.engine()] = encode(v)
 		}
 	}
@@ -127,7 +130,15 @@ func (c change) data() map[string]any {
 // draft returns the object with every default filled in, and what the engine
 // would say of it.
 func (c change) draft() (map[string]any, *backend.Refusal, error) {
+	if refused := c.unsayable(); refused != nil {
+		return nil, refused, nil
+	}
 	data := c.data()
+	for _, f := range c.object.fields {
+		if f.use == writeOnly && !known(c.config[f.name]) {
+			data[f.engine()] = kept // there will be one
+		}
+	}
 	if c.object.complete != nil {
 		c.object.complete(data, c)
 	}
@@ -139,7 +150,10 @@ func (c change) draft() (map[string]any, *backend.Refusal, error) {
 	if refusal == nil && c.object.check != nil {
 		refusal = c.object.check(c)
 	}
-	drafted, err = normal(drafted)
+	if drafted, err = normal(drafted); err != nil || refusal != nil {
+		return drafted, refusal, err
+	}
+	refusal, err = c.misread(drafted)
 	return drafted, refusal, err
 }
 

@@ -2,16 +2,13 @@ package provider
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
-	"net/http"
 
 	"github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/datasource"
 	"github.com/hashicorp/terraform-plugin-framework/datasource/schema"
 	"github.com/hashicorp/terraform-plugin-framework/types"
-	"github.com/hashicorp/vault/api"
 )
 
 // objectData reads one object.
@@ -45,7 +42,7 @@ func (d *objectData) Read(ctx context.Context, req datasource.ReadRequest, resp 
 	}
 	data, err := q.read()
 	if err != nil {
-		resp.Diagnostics.Append(q.call("read", "read").failed(err))
+		resp.Diagnostics.Append(q.failed(q.call("read", "read"), err))
 		return
 	}
 	if data == nil {
@@ -109,41 +106,13 @@ func (d *listData) Read(ctx context.Context, req datasource.ReadRequest, resp *d
 	q.path = at.text("mount") + "/" + d.object.plural
 	names, err := q.list()
 	if err != nil {
-		resp.Diagnostics.Append(call{
+		resp.Diagnostics.Append(q.failed(call{
 			does: "list the " + d.object.plural, path: q.path, namespace: q.namespace, capability: "list",
-		}.failed(err))
+		}, err))
 		return
 	}
 	config["names"] = types.ListValueMust(types.StringType, texted(names))
 	setState(ctx, config, resp.State.Set, &resp.Diagnostics)
-}
-
-// list returns the names. Vault answers the list of an empty mount as that of a
-// mount that is not there, except that the latter names no handler.
-func (q request) list() ([]any, error) {
-	response, err := q.vault.Logical().ReadRawWithDataWithContext(q.ctx, q.path, map[string][]string{"list": {"true"}})
-	if response == nil {
-		return nil, err
-	}
-	defer func() { _ = response.Body.Close() }()
-	if noObjects(err) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	secret, err := api.ParseSecret(response.Body)
-	if err != nil || secret == nil {
-		return nil, err
-	}
-	names, _ := secret.Data["keys"].([]any)
-	return names, nil
-}
-
-// noObjects tells whether a refusal is only Vault's way to say "none".
-func noObjects(err error) bool {
-	var refusal *api.ResponseError
-	return errors.As(err, &refusal) && refusal.StatusCode == http.StatusNotFound && len(refusal.Errors) == 0
 }
 
 func texted(names []any) []attr.Value {

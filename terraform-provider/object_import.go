@@ -27,7 +27,12 @@ func (r *objectResource) identify(ctx context.Context, v values, identity *tfsdk
 		return
 	}
 	for name := range r.object.identitySchema().Attributes {
-		diags.Append(identity.SetAttribute(ctx, path.Root(name), v[name])...)
+		// In one spelling: that of the configuration may change.
+		one := types.StringValue(placed(name, v.text(name)))
+		if name == "namespace" && one.ValueString() == "" {
+			one = types.StringNull()
+		}
+		diags.Append(identity.SetAttribute(ctx, path.Root(name), one)...)
 	}
 }
 
@@ -40,6 +45,10 @@ func (r *objectResource) ImportState(ctx context.Context, req resource.ImportSta
 			var v types.String
 			resp.Diagnostics.Append(req.Identity.GetAttribute(ctx, path.Root(name), &v)...)
 			place[name] = v
+		}
+		if !isMount(place["mount"].ValueString()) || r.object.plural != "" && !namePattern.MatchString(place["name"].ValueString()) {
+			resp.Diagnostics.AddError("Cannot import the "+r.object.noun, "The mount of the identity must be a path, and the name a name in Vault.")
+			return
 		}
 	} else {
 		mount, name, ok := r.object.parseID(req.ID)
@@ -65,16 +74,17 @@ func quote(s string) string { return "\"" + s + "\"" }
 
 // parseID splits a path in Vault. A mount may have slashes, a name has none.
 func (o object) parseID(id string) (mount, name string, ok bool) {
+	id = strings.Trim(id, "/")
 	if o.plural == "" {
 		mount, ok = strings.CutSuffix(id, "/"+o.noun)
-		return mount, "", ok && mount != ""
+		return mount, "", ok && isMount(mount)
 	}
 	i := strings.LastIndex(id, "/"+o.plural+"/")
 	if i <= 0 {
 		return "", "", false
 	}
-	mount, name = id[:i], id[i+len("/"+o.plural+"/"):]
-	return mount, name, name != "" && !strings.Contains(name, "/")
+	mount, name = strings.TrimRight(id[:i], "/"), id[i+len("/"+o.plural+"/"):]
+	return mount, name, isMount(mount) && namePattern.MatchString(name)
 }
 
 func (o object) exampleID() string {

@@ -49,6 +49,10 @@ func TestImportFindsTheObject(t *testing.T) {
 		{"identity", roleType, "", "", block{"mount": "tx", "name": "r"}, block{"mount": "tx", "name": "r", "namespace": nil}, nil},
 		{"identity with a namespace", roleType, "", "other", block{"namespace": "team", "mount": "tx", "name": "r"}, block{"mount": "tx", "name": "r", "namespace": "team"}, nil},
 		{"identity of config", configType, "", "", block{"mount": "tx"}, block{"mount": "tx", "namespace": nil}, nil},
+		{"id with a slash before", roleType, "/tx/roles/r", "", nil, block{"mount": "tx", "name": "r"}, nil},
+		{"identity elsewhere", roleType, "", "", block{"mount": "tx/..", "name": "r"}, nil, []string{
+			"error: Cannot import the role: The mount of the identity must be a path, and the name a name in Vault.",
+		}},
 		{"not an id", roleType, "r", "", nil, nil, []string{wrong}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -68,7 +72,7 @@ func TestImportFindsTheObject(t *testing.T) {
 // The identity is set with every read, also of an object that has gone and of one
 // whose state is from a Terraform that knew no identities.
 func TestReadSetsTheIdentity(t *testing.T) {
-	for name, answer := range map[string]http.HandlerFunc{"there": answering(block{}), "gone": faulty(http.StatusNotFound)} {
+	for name, answer := range map[string]http.HandlerFunc{"there": answering(answered(nil)), "gone": faulty(http.StatusNotFound)} {
 		t.Run(name, func(t *testing.T) {
 			vaultIs(t, script(t, map[string]http.HandlerFunc{http.MethodGet: answer}))
 			r := newRPC(t, nil)

@@ -2,6 +2,8 @@ package provider
 
 import (
 	"context"
+	"slices"
+	"strings"
 
 	"github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
@@ -18,7 +20,11 @@ type refusal = backend.Refusal
 func (r *objectResource) ValidateConfig(ctx context.Context, req resource.ValidateConfigRequest, resp *resource.ValidateConfigResponse) {
 	config := read(ctx, req.Config.Get, &resp.Diagnostics)
 	c := change{object: r.object, next: config, config: config}
-	if resp.Diagnostics.HasError() || !c.known() {
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	if refused := c.unsayable(); refused != nil || !c.known() {
+		report(r, refused, nil, &resp.Diagnostics)
 		return
 	}
 	_, refused, err := c.draft()
@@ -37,7 +43,7 @@ func report(r *objectResource, refused *refusal, err error, diags *diag.Diagnost
 // known tells whether everything is known that the engine would be asked for.
 func (c change) known() bool {
 	for _, f := range c.object.fields {
-		if !f.computed() && !known(c.config[f.name]) {
+		if f.configured() && !known(c.config[f.name]) {
 			return false
 		}
 	}
@@ -71,6 +77,12 @@ func (r *objectResource) ModifyPlan(ctx context.Context, req resource.ModifyPlan
 
 // plan sets what the object will be.
 func (r *objectResource) plan(c change, diags *diag.Diagnostics) {
+	for _, name := range places {
+		// As it was spelt before; Terraform takes that for what is configured if neither is null.
+		if before := c.prior[name]; before != nil && !before.IsNull() && !c.next[name].IsNull() && c.samePlace(name) {
+			c.next[name] = before
+		}
+	}
 	for _, f := range r.object.fields {
 		if f.configured() && c.config[f.name].IsNull() {
 			c.next[f.name] = f.kind.null() // not what it happens to be now
@@ -101,6 +113,15 @@ func (c change) planned(f field, drafted map[string]any, diags *diag.Diagnostics
 		return f.kind.empty()
 	case !f.configured():
 		return v
+	case c.config[f.name].IsNull() && drafted == nil && f.use == immutable:
+		// Unknown, it would make another object. Its default depends on nothing.
+		defaults, _ := backend.Draft(c.object.noun, "", nil)
+		defaults, err := normal(defaults)
+		if err != nil {
+			diags.AddAttributeError(path.Root(f.name), "Cannot plan the "+c.object.noun, err.Error())
+			return f.kind.unknown()
+		}
+		return c.planned(f, defaults, diags)
 	case c.config[f.name].IsNull() && drafted == nil:
 		return f.kind.unknown()
 	case c.config[f.name].IsNull():
@@ -120,6 +141,10 @@ func (c change) planned(f field, drafted map[string]any, diags *diag.Diagnostics
 // else does.
 func (c change) settle() {
 	changed := c.prior == nil || len(c.replaced()) > 0
+	for _, name := range places {
+		v, ok := c.next[name]
+		changed = changed || ok && !v.Equal(c.prior[name]) // in another spelling
+	}
 	for _, f := range c.object.fields {
 		if !f.computed() && !changed {
 			changed = !c.next[f.name].Equal(c.prior[f.name])
@@ -136,14 +161,46 @@ func (c change) settle() {
 	}
 }
 
+// places are the attributes that say where an object is.
+var places = []string{"mount", "namespace", "name"}
+
+// moved tells whether the object will be in another place.
+func (c change) moved() bool {
+	return c.prior != nil && slices.ContainsFunc(places, func(name string) bool { return !c.samePlace(name) })
+}
+
+// samePlace tells whether a part of the place is the same, however it is spelt.
+func (c change) samePlace(name string) bool {
+	before, after := c.prior[name], c.next[name]
+	if before == nil || after == nil {
+		return before == after
+	}
+	if !known(after) {
+		return false
+	}
+	return placed(name, c.prior.text(name)) == placed(name, c.next.text(name))
+}
+
+// placed is a part of a place in the one spelling that Vault has for it.
+func placed(name, text string) string {
+	switch name {
+	case "mount":
+		return strings.Trim(text, "/")
+	case "namespace":
+		return cleanNamespace(text)
+	default:
+		return text
+	}
+}
+
 // replaced are the attributes that make another object of it.
 func (c change) replaced() []string {
 	if c.prior == nil {
 		return nil
 	}
 	var names []string
-	for _, name := range []string{"mount", "namespace", "name"} {
-		if v, ok := c.next[name]; ok && !v.Equal(c.prior[name]) {
+	for _, name := range places {
+		if !c.samePlace(name) {
 			names = append(names, name)
 		}
 	}

@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"maps"
 	"reflect"
+	"regexp"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -190,6 +192,140 @@ func TestWriteOnlySecret(t *testing.T) {
 		}
 		if got := p.changes(state); tt.diags == 0 && !slices.Equal(append([]string{}, got...), tt.changed) {
 			t.Errorf("%s: changes %q, want %q", tt.name, got, tt.changed)
+		}
+	}
+}
+
+// A key is not made anew because something else of it is not known yet.
+func TestWhatIsNotKnownYetReplacesNothing(t *testing.T) {
+	bareEnv(t)
+	r := newRPC(t, nil)
+	for name, config := range map[string]block{
+		"algorithm left out":      good["key"],
+		"algorithm written":       with(good["key"], block{"algorithm": "ES256"}),
+		"an algorithm of its own": with(good["key"], block{"algorithm": "EdDSA"}),
+	} {
+		state := existing(r, keyType, config)
+		for _, attribute := range []string{"rotation_period", "verification_period", "publication_lead", "revoke_on_destroy"} {
+			p := r.plan(keyType, state, with(config, block{attribute: unknown{}}))
+			same(t, name, p.diags)
+			if len(p.replace) > 0 || p.state["algorithm"] != state["algorithm"] {
+				t.Errorf("%s, %s unknown: replaced by %q, algorithm %v", name, attribute, p.replace, p.state["algorithm"])
+			}
+		}
+	}
+	p := r.plan(keyType, nil, with(good["key"], block{"rotation_period": unknown{}}))
+	if same(t, "new", p.diags); p.state["algorithm"] != "ES256" {
+		t.Errorf("a new key: planned %v", p.state["algorithm"])
+	}
+	// What Terraform alone looks at leaves the engine's defaults known.
+	if p := r.plan(keyType, nil, with(good["key"], block{"revoke_on_destroy": unknown{}})); p.state["publication_lead"] != "24h" {
+		t.Errorf("planned %v", p.state)
+	}
+}
+
+// A place in another spelling is the same place.
+func TestSpellingOfAPlaceReplacesNothing(t *testing.T) {
+	bareEnv(t)
+	r := newRPC(t, nil)
+	for _, tt := range []struct {
+		prior, next block
+		changed     string
+		replace     string
+	}{
+		{block{"mount": "tx"}, block{"mount": "tx/"}, "", ""},
+		{block{"mount": "/tx/"}, block{"mount": "tx"}, "", ""},
+		{block{"mount": "tx", "namespace": "team"}, block{"mount": "tx", "namespace": "/team/"}, "", ""},
+		{block{"mount": "tx", "namespace": "/"}, block{"mount": "tx", "namespace": ""}, "", ""},
+		// Terraform demands that null is planned as null, and what was null as it is written.
+		{block{"mount": "tx", "namespace": "/"}, block{"mount": "tx"}, "namespace", ""},
+		{block{"mount": "tx"}, block{"mount": "tx", "namespace": ""}, "namespace", ""},
+		{block{"mount": "tx", "namespace": "team"}, block{"mount": "tx"}, "namespace role_id", "namespace"},
+		{block{"mount": "tx"}, block{"mount": "ty"}, "mount role_id", "mount"},
+		{block{"mount": "tx"}, block{"mount": unknown{}}, "mount role_id", "mount"},
+	} {
+		state := existing(r, roleType, with(good["role"], tt.prior))
+		p := r.plan(roleType, state, with(good["role"], tt.next))
+		same(t, "plan", p.diags)
+		if got := strings.Join(p.changes(state), " "); got != tt.changed || strings.Join(p.replace, " ") != tt.replace {
+			t.Errorf("%v to %v: changes %q, replaced by %q", tt.prior, tt.next, got, p.replace)
+		}
+	}
+}
+
+// A configuration of another mount is another one: nobody knows it by this URL.
+func TestConfigOfAnotherMountNeedsNoForce(t *testing.T) {
+	bareEnv(t)
+	r := newRPC(t, nil)
+	state := existing(r, configType, with(good["config"], block{"mount": "tx"}))
+	p := r.plan(configType, state, with(good["config"], block{"mount": "ty", "issuer": "https://vault.example/v1/ty"}))
+	same(t, "plan", p.diags)
+	if strings.Join(p.replace, " ") != "mount" {
+		t.Errorf("replaced by %q", p.replace)
+	}
+	// Whether it is forced may be known later.
+	same(t, "force", r.plan(configType, state, with(good["config"], block{"mount": "tx", "issuer": "https://new.example", "force": unknown{}})).diags)
+}
+
+var introspected = block{
+	"name": "i", "bound_issuer": "https://idp.example", "bound_audiences": []string{"https://vault.example"},
+	"introspection_url": "https://idp.example/introspect", "introspection_client_id": "engine",
+	"introspection_client_secret_wo": "secret-of-the-test", "introspection_client_secret_wo_version": 1,
+}
+
+// A secret comes from elsewhere, often in the same run.
+func TestSecretThatIsNotKnownYet(t *testing.T) {
+	bareEnv(t)
+	r := newRPC(t, nil)
+	later := with(introspected, block{"introspection_client_secret_wo": unknown{}})
+	same(t, "validation", r.check(issuerType, later))
+	p := r.plan(issuerType, nil, later)
+	same(t, "new", p.diags)
+	if p.state["subject_prefix"] != "i:" {
+		t.Errorf("planned %v", p.state)
+	}
+	state := existing(r, issuerType, introspected)
+	if p = r.plan(issuerType, state, later); len(p.changes(state)) > 0 || len(p.diags) > 0 {
+		t.Errorf("changes %q, %q", p.changes(state), p.diags)
+	}
+	same(t, "a wrong field beside it", r.check(issuerType, with(later, block{"introspection_url": "http://idp.example"})),
+		r.check(issuerType, with(introspected, block{"introspection_url": "http://idp.example"}))...)
+}
+
+func TestSecretNeedsItsVersion(t *testing.T) {
+	bareEnv(t)
+	r := newRPC(t, nil)
+	for given, lacks := range map[string]string{
+		"introspection_client_secret_wo_version": "introspection_client_secret_wo",
+		"introspection_client_secret_wo":         "introspection_client_secret_wo_version",
+	} {
+		got := r.check(issuerType, with(introspected, block{lacks: nil}))
+		if !strings.Contains(strings.Join(got, "\n"), `Attribute "`+lacks+`" must be specified when "`+given+`" is specified`) {
+			t.Errorf("without %s: %q", lacks, got)
+		}
+	}
+	same(t, "both", r.check(issuerType, introspected))
+}
+
+// Texts name the attributes that Terraform has.
+func TestTextsNameAttributes(t *testing.T) {
+	bareEnv(t)
+	r := newRPC(t, nil)
+	bare := with(introspected, block{"introspection_client_secret_wo": nil, "introspection_client_secret_wo_version": nil})
+	got := strings.Join(r.plan(issuerType, nil, bare).diags, "\n")
+	if !strings.Contains(got, "introspection_client_secret_wo") || regexp.MustCompile(`introspection_client_secret\b`).MatchString(got) {
+		t.Errorf("a secret that is missing: %s", got)
+	}
+	for _, o := range objects() {
+		for name, a := range o.schema().Attributes {
+			if d := a.GetMarkdownDescription(); regexp.MustCompile(`introspection_client_secret\b|separated by spaces|command line`).MatchString(d) {
+				t.Errorf("%s.%s: %s", o.noun, name, d)
+			}
+		}
+		for name, a := range o.dataSchema().Attributes {
+			if d := a.GetMarkdownDescription(); strings.Contains(d, "Required") || strings.Contains(d, "Needs") {
+				t.Errorf("data %s.%s: %s", o.noun, name, d)
+			}
 		}
 	}
 }

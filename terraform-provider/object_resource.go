@@ -2,16 +2,14 @@ package provider
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"net/http"
+	"strings"
 
 	"github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-framework/types"
-	"github.com/hashicorp/vault/api"
 )
 
 // managed is a kind of object, and the way to it.
@@ -96,7 +94,7 @@ func (r *objectResource) Read(ctx context.Context, req resource.ReadRequest, res
 	data, err := q.read()
 	switch {
 	case err != nil:
-		resp.Diagnostics.Append(q.call("read", "read").failed(err))
+		resp.Diagnostics.Append(q.failed(q.call("read", "read"), err))
 	case data == nil:
 		resp.State.RemoveResource(ctx)
 	default:
@@ -111,22 +109,13 @@ func (r *objectResource) Delete(ctx context.Context, req resource.DeleteRequest,
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	if r.object.beforeDelete != nil {
-		if err := r.object.beforeDelete(q, prior); err != nil {
-			resp.Diagnostics.Append(q.call("revoke the versions of", "update").failed(err))
-			return
-		}
+	var query map[string][]string
+	if r.object.deletion != nil {
+		query = r.object.deletion(prior)
 	}
-	_, err := q.vault.Logical().DeleteWithContext(ctx, q.path)
-	if err != nil && !notFound(err) {
-		resp.Diagnostics.Append(q.call("delete", "delete").failed(err))
+	if err := q.remove(query); err != nil {
+		resp.Diagnostics.Append(q.failed(q.sends("delete", "delete"), err))
 	}
-}
-
-// notFound tells whether Vault says that there is nothing.
-func notFound(err error) bool {
-	var refusal *api.ResponseError
-	return errors.As(err, &refusal) && refusal.StatusCode == http.StatusNotFound
 }
 
 // write writes an object and returns what it is then; nil if that failed.
@@ -142,32 +131,33 @@ func (r *objectResource) write(q request, c change, diags *diag.Diagnostics) val
 	}
 	secret, err := q.vault.Logical().WriteWithContext(q.ctx, q.path, c.body(drafted))
 	if err != nil {
-		diags.Append(q.call("write", "create update").failed(err))
+		diags.Append(q.failed(q.sends("write", "create update"), err))
 		return nil
 	}
-	if secret != nil {
-		for _, w := range secret.Warnings {
-			diags.AddWarning(fmt.Sprintf("Vault warns about the %s %s", r.object.noun, q.path), w)
-		}
+	// One diagnostic: of several with one summary Terraform shows the first.
+	if secret != nil && len(secret.Warnings) > 0 {
+		diags.AddWarning(fmt.Sprintf("Vault warns about the %s %s", r.object.noun, q.path), strings.Join(secret.Warnings, "\n\n"))
 	}
 	data, err := q.read()
-	switch {
-	case err != nil:
-		diags.Append(q.call("read", "read").failed(err))
-	case data == nil:
-		diags.AddError("Cannot read the "+r.object.noun, q.path+" in Vault has gone since it was written.")
+	if data != nil {
+		return r.merge(data, c.next, diags)
 	}
-	if data == nil {
-		data = drafted // it is written: Terraform must know of it
+	// It is written: an error would have Terraform make it again.
+	diags.Append(q.unread(err))
+	after := r.merge(drafted, c.next, diags)
+	for _, f := range r.object.fields {
+		if f.computed() && c.prior != nil {
+			after[f.name] = c.prior[f.name]
+		}
 	}
-	return r.merge(data, c.next, diags)
+	return after
 }
 
 // exists refuses to write over an object.
 func (r *objectResource) exists(q request, diags *diag.Diagnostics) bool {
 	data, err := q.read()
 	if err != nil {
-		diags.Append(q.call("read", "read").failed(err))
+		diags.Append(q.failed(q.call("read", "read"), err))
 		return true
 	}
 	if data != nil {
@@ -213,7 +203,7 @@ func (r *objectResource) merge(data map[string]any, prior values, diags *diag.Di
 // refuse reports what the engine would say of a field.
 func (r *objectResource) refuse(refusal refusal, diags *diag.Diagnostics) {
 	summary := "Invalid " + r.object.noun
-	detail := refusal.Field + ": " + refusal.Reason
+	detail := r.object.inTerraform(refusal.Field + ": " + refusal.Reason)
 	if name, ok := r.object.attributes()[refusal.Field]; ok {
 		diags.AddAttributeError(path.Root(name), summary, detail)
 		return
@@ -221,51 +211,17 @@ func (r *objectResource) refuse(refusal refusal, diags *diag.Diagnostics) {
 	diags.AddError(summary, detail)
 }
 
-// request is one object in Vault.
-type request struct {
-	ctx       context.Context //nolint:containedctx // it lives as long as one call of Terraform
-	vault     *api.Client
-	object    object
-	path      string
-	namespace string
-}
-
-func (r managed) request(ctx context.Context, v values, diags *diag.Diagnostics) request {
-	q := request{ctx: ctx, object: r.object}
-	if diags.HasError() {
-		return q
-	}
-	q.path = r.object.path(v)
-	var err error
-	if q.vault, err = r.connection.client(ctx, v.text("namespace")); err != nil {
-		diags.AddError("Cannot connect to Vault", err.Error())
-		return q
-	}
-	q.namespace = r.connection.namespace(v.text("namespace"))
-	return q
-}
-
-// read returns what the API answers; nil if there is no such object.
-func (q request) read() (map[string]any, error) {
-	secret, err := q.vault.Logical().ReadWithContext(q.ctx, q.path)
-	if err != nil || secret == nil {
-		return nil, err
-	}
-	return normal(secret.Data)
-}
-
-func (q request) call(verb, capability string) call {
-	return call{
-		does: verb + " the " + q.object.noun, path: q.path, namespace: q.namespace, capability: capability,
-		attributes: q.object.attributes(),
-	}
-}
-
 // read gets a plan, a state or a configuration whole.
 func read(ctx context.Context, get func(context.Context, any) diag.Diagnostics, diags *diag.Diagnostics) values {
 	var o types.Object
 	diags.Append(get(ctx, &o)...)
-	return o.Attributes()
+	v := values(o.Attributes())
+	for name, value := range v {
+		if d, ok := value.(types.Dynamic); ok && d.IsUnderlyingValueNull() {
+			v[name] = types.DynamicNull() // null of some type is null
+		}
+	}
+	return v
 }
 
 // setState sets a state or a plan whole.

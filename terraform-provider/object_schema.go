@@ -1,10 +1,16 @@
 package provider
 
 import (
+	"regexp"
+
+	"github.com/hashicorp/terraform-plugin-framework-validators/int64validator"
+	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
 	datasource "github.com/hashicorp/terraform-plugin-framework/datasource/schema"
+	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource/identityschema"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/stringdefault"
+	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 )
 
@@ -37,7 +43,11 @@ func (f field) attribute() schema.Attribute {
 	wo := f.use == writeOnly
 	switch f.kind {
 	case number:
-		return schema.Int64Attribute{Required: req, Optional: opt, Computed: comp, MarkdownDescription: f.description}
+		a := schema.Int64Attribute{Required: req, Optional: opt, Computed: comp, MarkdownDescription: f.description}
+		if f.partner != "" {
+			a.Validators = []validator.Int64{int64validator.AlsoRequires(path.MatchRoot(f.partner))}
+		}
+		return a
 	case boolean:
 		return schema.BoolAttribute{Required: req, Optional: opt, Computed: comp, MarkdownDescription: f.description}
 	case texts:
@@ -51,9 +61,13 @@ func (f field) attribute() schema.Attribute {
 	case keyVersion:
 		return schema.ListAttribute{Computed: true, ElementType: versionType, MarkdownDescription: f.description}
 	default:
-		return schema.StringAttribute{
+		a := schema.StringAttribute{
 			Required: req, Optional: opt, Computed: comp, WriteOnly: wo, Sensitive: wo, MarkdownDescription: f.description,
 		}
+		if f.partner != "" {
+			a.Validators = []validator.String{stringvalidator.AlsoRequires(path.MatchRoot(f.partner))}
+		}
+		return a
 	}
 }
 
@@ -87,7 +101,11 @@ func article(noun string) string {
 	}
 }
 
+// demands are the sentences that say what must be given.
+var demands = regexp.MustCompile(` ?(Required|Needs)[^.]*\.`)
+
 func (f field) dataAttribute() datasource.Attribute {
+	f.description = demands.ReplaceAllString(f.description, "")
 	switch f.kind {
 	case number:
 		return datasource.Int64Attribute{Computed: true, MarkdownDescription: f.description}

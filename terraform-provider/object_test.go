@@ -58,6 +58,16 @@ func TestParseID(t *testing.T) {
 		{config, "teams/a/tx/config", "teams/a/tx", "", true},
 		{config, "config", "config", "", false},
 		{config, "/config", "", "", false},
+		{role, "/tx/roles/orders/", "tx", "orders", true},
+		{role, "tx//roles/orders", "tx", "orders", true},
+		{config, "/tx/config", "tx", "", true},
+		{role, "tx/roles/..", "", "", false},
+		{role, "tx/roles/a b", "", "", false},
+		{role, "tx/roles/r?list=true", "", "", false},
+		{role, "tx?x=1/roles/r", "", "", false},
+		{role, "../sys/roles/r", "", "", false},
+		{role, "tx/./roles/r", "", "", false},
+		{config, "../sys/config", "", "", false},
 	}
 	for _, tt := range tests {
 		mount, name, ok := tt.object.parseID(tt.id)

@@ -365,15 +365,6 @@ func (m *mount) api(v any) any {
 	return data["v"]
 }
 
-func objectOf(typeName string) object {
-	for _, o := range objects() {
-		if o.typeName("tokenexchange") == typeName {
-			return o
-		}
-	}
-	return object{}
-}
-
 func kindOf(typeName, attribute string) kind {
 	for _, f := range objectOf(typeName).fields {
 		if f.name == attribute {
@@ -731,4 +722,66 @@ import {
 func test(t *testing.T, steps ...resource.TestStep) {
 	t.Helper()
 	resource.Test(t, resource.TestCase{ProtoV6ProviderFactories: providers(nil), Steps: steps})
+}
+
+// Terraform itself accepts these plans: it checks them against what is configured.
+func TestPlansThatChangeNothing(t *testing.T) {
+	m := newMount(t)
+	role := func(mount, more string) string {
+		return fmt.Sprintf(`
+variable "claims" {
+  type    = map(string)
+  default = null
+}
+resource "tokenexchange_role" "x" {
+  mount             = %q
+  name              = "same"
+  issuers           = ["ci"]
+  bound_subject     = "alice"
+  bound_claims      = var.claims
+  allowed_audiences = ["https://orders.example"]
+  %s
+}`, mount, more)
+	}
+	update := plancheck.ExpectResourceAction(roleType+address, plancheck.ResourceActionUpdate)
+	test(t,
+		m.apply(role(m.path, "")),
+		m.apply(role("/"+m.path+"/", ""), plancheck.ExpectEmptyPlan()),
+		m.apply(role(m.path, `namespace = ""`), update), // only in the state
+		m.apply(role(m.path, `namespace = "/"`), plancheck.ExpectEmptyPlan()),
+		m.apply(role(m.path, ""), update),
+		resource.TestStep{Config: role(m.path, `allowed_scopes = ["read write"]`), ExpectError: regexp.MustCompile(`to\s+the\s+engine:\s+write\s+\["read","write"\]`)},
+	)
+}
+
+// What another resource will only say later neither replaces a key nor changes
+// an issuer.
+func TestWhatOthersSayLater(t *testing.T) {
+	m := newMount(t)
+	config := func(generation int) string {
+		return fmt.Sprintf(`
+resource "terraform_data" "later" {
+  input            = "24h"
+  triggers_replace = %[2]d
+}
+resource "tokenexchange_key" "x" {
+  mount           = %[1]q
+  name            = "later"
+  rotation_period = terraform_data.later.output
+}
+resource "tokenexchange_issuer" "x" {
+  mount                                  = %[1]q
+  name                                   = "later"
+  bound_issuer                           = "https://later.example"
+  bound_audiences                        = ["https://vault.example"]
+  introspection_url                      = "https://later.example/introspect"
+  introspection_client_id                = "engine"
+  introspection_client_secret_wo         = "of-${terraform_data.later.id}"
+  introspection_client_secret_wo_version = 1
+}`, m.path, generation)
+	}
+	test(t, m.apply(config(1)), m.apply(config(2),
+		plancheck.ExpectResourceAction(keyType+address, plancheck.ResourceActionUpdate),
+		plancheck.ExpectResourceAction(issuerType+address, plancheck.ResourceActionNoop),
+	))
 }

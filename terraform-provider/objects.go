@@ -1,8 +1,6 @@
 package provider
 
 import (
-	"fmt"
-
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend"
 )
 
@@ -24,39 +22,19 @@ func keyObject() object {
 			{name: "verification_period", kind: duration},
 			{
 				name: "revoke_on_destroy", kind: boolean, use: local,
-				description: "Whether to revoke every version of the key when it is destroyed: all tokens that it signed are dead at once. " +
-					"Without it, the destruction of a key is refused while a token that it signed may be alive. Default: `false`.",
+				description: "Whether to revoke the key when it is destroyed: all tokens that it signed are dead at once, and so is what was exchanged from them. " +
+					"Without it, the destruction of a key is refused while a token that it signed may be alive: set it, apply, and destroy again. Default: `false`.",
 			},
 			{name: "needed_until", kind: text, use: computed},
 			{name: "versions", kind: keyVersion, use: computed},
 		},
-		beforeDelete: revokeVersions,
+		deletion: func(prior values) map[string][]string {
+			if !prior.bool("revoke_on_destroy") {
+				return nil
+			}
+			return map[string][]string{"revoke": {"true"}}
+		},
 	}
-}
-
-// revokeVersions makes a key deletable. The version that signs comes last: while
-// it is there, what it signed counts.
-func revokeVersions(r request, prior values) error {
-	if !prior.bool("revoke_on_destroy") {
-		return nil
-	}
-	secret, err := r.vault.Logical().ReadWithContext(r.ctx, r.path)
-	if err != nil || secret == nil {
-		return err
-	}
-	kids := map[string][]string{}
-	versions, _ := secret.Data["versions"].([]any)
-	for _, item := range versions {
-		v, _ := item.(map[string]any)
-		state := fmt.Sprint(v["state"])
-		kids[state] = append(kids[state], fmt.Sprint(v["kid"]))
-	}
-	for _, kid := range append(kids["retired"], kids["active"]...) {
-		if _, err := r.vault.Logical().WriteWithContext(r.ctx, r.path+"/revoke", map[string]any{"kid": kid}); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 func configObject() object {
@@ -79,8 +57,8 @@ func configObject() object {
 			{name: "former_issuers", kind: texts, use: computed},
 		},
 		check: func(c change) *backend.Refusal {
-			before := c.prior.text("issuer")
-			if before == "" || before == c.next.text("issuer") || c.next.bool("force") {
+			before, forced := c.prior.text("issuer"), c.next.bool("force") || !known(c.next["force"])
+			if before == "" || before == c.next.text("issuer") || forced || c.moved() {
 				return nil
 			}
 			return &backend.Refusal{Field: "issuer", Reason: backend.IssuerChange(before)}
@@ -106,13 +84,13 @@ func issuerObject() object {
 			{name: "introspection_url", kind: text},
 			{name: "introspection_client_id", kind: text},
 			{
-				name: "introspection_client_secret_wo", kind: text, use: writeOnly, api: "introspection_client_secret",
+				name: "introspection_client_secret_wo", kind: text, use: writeOnly, api: "introspection_client_secret", partner: "introspection_client_secret_wo_version",
 				description: "Client secret of this engine at `introspection_url`. It is write-only: neither in state nor in a plan. " +
 					"It is sent with every change of the issuer; count `introspection_client_secret_wo_version` up when the secret alone changes.",
 			},
 			{
-				name: "introspection_client_secret_wo_version", kind: number, use: counter,
-				description: "Any number; another one sends `introspection_client_secret_wo` again.",
+				name: "introspection_client_secret_wo_version", kind: number, use: counter, partner: "introspection_client_secret_wo",
+				description: "Any number; another one sends `introspection_client_secret_wo` again. Needed with it.",
 			},
 			{name: "ca_pem", kind: text},
 			{name: "allowed_addresses", kind: texts},
@@ -171,7 +149,7 @@ func roleObject() object {
 			},
 			{name: "allowed_audiences", kind: texts, use: required},
 			{name: "default_audience", kind: text},
-			{name: "allowed_scopes", kind: texts},
+			{name: "allowed_scopes", kind: texts, description: "Scopes that may be granted, exactly."},
 			{name: "default_scopes", kind: texts},
 			{name: "subject_scopes", kind: text},
 			{

@@ -142,7 +142,9 @@ func TestPlansFailInTheEnginesWords(t *testing.T) {
 			if len(got) != 1 {
 				t.Fatalf("got %q, want one error", got)
 			}
-			want := "error: Invalid " + c.object + ": " + c.text
+			// A name that is not Terraform's is replaced.
+			text := strings.ReplaceAll(c.text, "introspection_client_secret:", "introspection_client_secret_wo:")
+			want := "error: Invalid " + c.object + ": " + text
 			if c.text != "" && got[0] != want+" (at AttributeName(\""+c.attribute+"\"))" ||
 				!strings.HasPrefix(got[0], "error: Invalid "+c.object+": ") || !strings.HasSuffix(got[0], " (at AttributeName(\""+c.attribute+"\"))") {
 				t.Errorf("got  %s\nwant %s (at %s)", got[0], want, c.attribute)
@@ -179,6 +181,11 @@ func TestPlaces(t *testing.T) {
 		{"mount", "t x", false},
 		{"mount", "tx?list=true", false},
 		{"mount", "", false},
+		{"mount", "tx/../sys", false},
+		{"mount", "..", false},
+		{"mount", "./tx", false},
+		{"mount", "tx/.hidden", true},
+		{"mount", "tx/a..b", true},
 	} {
 		config := maps.Clone(good["role"])
 		config[tt.attribute] = tt.value

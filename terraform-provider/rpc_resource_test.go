@@ -116,3 +116,12 @@ func (r *rpc) maybe(schema *tfprotov6.Schema, v block) *tfprotov6.DynamicValue {
 	}
 	return r.encode(schema, v)
 }
+
+func objectOf(typeName string) object {
+	for _, o := range objects() {
+		if o.typeName("tokenexchange") == typeName {
+			return o
+		}
+	}
+	return object{}
+}
