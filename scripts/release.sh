@@ -27,7 +27,7 @@ number='(0|[1-9][0-9]*)'
 [[ $version == "$source_version" ]] ||
   refuse "VERSION is $version, but backend/backend.go says $source_version"
 # A source archive has no .git, and nothing to compare with.
-if [[ -e .git && ${ALLOW_DIRTY-} != 1 && -n $(git status --porcelain) ]]; then
+if [[ -e .git && ${ALLOW_DIRTY-} != 1 && -n $(git status --porcelain --untracked-files=all) ]]; then
   git status --short >&2
   refuse "there are changes that are not committed; ALLOW_DIRTY=1 builds all the same"
 fi
@@ -36,7 +36,7 @@ if [[ -n ${RELEASE_GPG_KEY-} ]]; then
 fi
 
 # What a developer may have set, and what would change the bytes.
-export GOFLAGS=-mod=readonly CGO_ENABLED=0 GOEXPERIMENT='' GOAMD64=v1 GOARM64=v8.0 GOFIPS140=off
+export GOFLAGS=-mod=readonly CGO_ENABLED=0 GOEXPERIMENT='' GOAMD64=v1 GOARM64=v8.0 GOFIPS140=off GOWORK=off
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -60,6 +60,9 @@ refused "a platform must be like" env PLATFORMS=linux "$first/scripts/release.sh
 git init -q "$work/dirty"
 cp -r "$first/." "$work/dirty"
 refused "not committed" "$work/dirty/scripts/release.sh"
+# Also where git is told not to look at new files.
+git -C "$work/dirty" config status.showUntrackedFiles no
+refused "not committed" "$work/dirty/scripts/release.sh"
 
 echo "two builds, the second one with a signature where there is gpg"
 "$first/scripts/release.sh"
@@ -73,6 +76,7 @@ fi
 if [[ ${COLD-} == 1 ]]; then
   export GOCACHE=$work/gocache
 fi
+printf 'go 1.26\n\nuse ./elsewhere\n' >"$second/go.work" # somebody's own
 (
   umask 077
   GOFLAGS=-trimpath=false GOAMD64=v3 "$second/scripts/release.sh"
