@@ -30,6 +30,9 @@ func readClaims(token string) (map[string]any, error) {
 	if err != nil {
 		return nil, errors.New("the second part of the token, its claims, is not base64url without padding")
 	}
+	if !bounded(payload) {
+		return nil, fmt.Errorf("the claims are nested more than %d deep, or have a number of more than %d characters", maxNesting, maxNumber)
+	}
 	decoder := json.NewDecoder(bytes.NewReader(payload))
 	decoder.UseNumber()
 	var claims map[string]any
@@ -37,6 +40,42 @@ func readClaims(token string) (map[string]any, error) {
 		return nil, errors.New("the second part of the token, its claims, is not one JSON object")
 	}
 	return claims, nil
+}
+
+// What no issuer writes, and what costs Terraform minutes: types of deep values
+// are repeated at each level, and numbers are converted in time that grows with
+// the square of their length.
+const (
+	maxNesting = 64
+	maxNumber  = 512
+)
+
+// bounded tells whether JSON text keeps to these limits. What is not JSON is left
+// to the parser.
+func bounded(text []byte) bool {
+	depth, number, quoted := 0, 0, false
+	for i := 0; i < len(text); i++ {
+		c := text[i]
+		switch {
+		case quoted && c == '\\':
+			i++
+		case c == '"':
+			quoted, number = !quoted, 0
+		case quoted:
+		case c == '{' || c == '[':
+			depth, number = depth+1, 0
+		case c == '}' || c == ']':
+			depth, number = depth-1, 0
+		case bytes.IndexByte([]byte("+-.0123456789Ee"), c) >= 0:
+			number++
+		default:
+			number = 0
+		}
+		if depth > maxNesting || number > maxNumber {
+			return false
+		}
+	}
+	return true
 }
 
 // asValue makes a Terraform value of what JSON decodes to: as jsondecode does,
@@ -61,13 +100,19 @@ func asValue(ctx context.Context, v any) (attr.Value, error) {
 // precision in bits is Terraform's own for numbers.
 const precision = 512
 
+var errNumber = fmt.Errorf("a claim is a number that Terraform cannot hold: its size is limited to %d bits", precision)
+
 // asNumber keeps an integer exact, or refuses it. Other numbers are as exact as
 // Terraform's. The bound also keeps out those that are short in the token and
 // take megabytes on the way to Terraform, such as 1e100000000.
 func asNumber(n json.Number) (attr.Value, error) {
+	_, exponent, _ := strings.Cut(strings.ToLower(n.String()), "e")
+	if len(strings.TrimLeft(exponent, "+-0")) > 4 { // more than maxNumber digits can make up for
+		return nil, errNumber
+	}
 	f, _, err := big.ParseFloat(n.String(), 10, precision, big.ToNearestEven)
 	if err != nil || f.IsInf() || f.MantExp(nil) > precision || f.MantExp(nil) < -precision {
-		return nil, fmt.Errorf("a claim is a number that Terraform cannot hold: its size is limited to %d bits", precision)
+		return nil, errNumber
 	}
 	return types.NumberValue(f), nil
 }

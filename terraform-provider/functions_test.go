@@ -41,6 +41,7 @@ func TestJWTClaims(t *testing.T) {
 		"a fraction":     {`{"a":0.5}`, block{"a": json.Number("0.5")}},
 		"the last twice": {`{"a":1,"a":2}`, block{"a": json.Number("2")}},
 		"no claims":      {`{}`, block{}},
+		"texts of signs": {`{"a":"[[\\\"[` + strings.Repeat("[1", 600) + `"}`, block{"a": `[[\"[` + strings.Repeat("[1", 600)}},
 	} {
 		got, failure := r.call("jwt_claims", " "+unsigned(c.payload)+"\n")
 		if failure != "" || !reflect.DeepEqual(got, any(c.want)) {
@@ -54,6 +55,7 @@ func TestJWTClaimsRefuses(t *testing.T) {
 		parts     = "0: the token is not a signed JWT: that has three parts separated by dots"
 		base64url = "0: the second part of the token, its claims, is not base64url without padding"
 		object    = "0: the second part of the token, its claims, is not one JSON object"
+		bounds    = "0: the claims are nested more than 64 deep, or have a number of more than 512 characters"
 		number    = "0: a claim is a number that Terraform cannot hold: its size is limited to 512 bits"
 	)
 	r := newRPC(t, nil)
@@ -67,7 +69,10 @@ func TestJWTClaimsRefuses(t *testing.T) {
 		"null":             {unsigned(`null`), object},
 		"a list":           {unsigned(`["SECRET"]`), object},
 		"two":              {unsigned(`{"a":"SECRET"}{}`), object},
-		"too deep":         {unsigned(strings.Repeat(`{"a":`, 20000) + `"SECRET"` + strings.Repeat(`}`, 20000)), object},
+		"too deep":         {unsigned(strings.Repeat(`{"a":`, 65) + `"SECRET"` + strings.Repeat(`}`, 65)), bounds},
+		"far too deep":     {unsigned(`{"a":` + strings.Repeat(`[`, 200000) + strings.Repeat(`]`, 200000) + `}`), bounds},
+		"a long number":    {unsigned(`{"a":0.` + strings.Repeat("9", 1000000) + `}`), bounds},
+		"a long exponent":  {unsigned(`{"a":1e-` + strings.Repeat("9", 500) + `}`), number},
 		"513 bits":         {unsigned(`{"a":1` + strings.Repeat("0", 155) + `}`), number},
 		"expands":          {unsigned(`{"SECRET":[{"b":1e100000000}]}`), number},
 		"beyond any size":  {unsigned(`{"SECRET":1e9999999999}`), number},
