@@ -67,7 +67,7 @@ func (r *rotateKey) Invoke(ctx context.Context, req action.InvokeRequest, resp *
 		return
 	}
 	resp.SendProgress(action.InvokeProgressEvent{Message: fmt.Sprintf("rotating the key %q", name)})
-	secret, err := client.Logical().WriteWithContext(ctx, c.path, nil)
+	secret, err := client.Logical().WriteWithContext(once(ctx), c.path, nil)
 	if err != nil {
 		resp.Diagnostics.Append(c.failed(err))
 		return

@@ -2,7 +2,9 @@ package provider
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"sync"
 	"time"
@@ -24,17 +26,47 @@ type connection struct {
 	parent  *token // what the child token was made from
 	session *token // what is used
 	own     string // the provider's namespace, when session is set
+	hung    error  // the last time that Vault did not answer
+	hungAt  time.Time
 }
+
+// patience is how long it may take to log in, if nobody says how long a request
+// may take: who waits for Terraform sees nothing until then.
+var patience = 30 * time.Second
 
 // client returns a client that is logged in, for a namespace below the
 // provider's own; "" is the provider's own. It is for one piece of work: another
 // call gives a client whose token lasts.
 func (c *connection) client(ctx context.Context, namespace string) (*api.Client, error) {
+	client, _, err := c.use(ctx, namespace)
+	return client, err
+}
+
+// use returns the session of the client as well.
+func (c *connection) use(ctx context.Context, namespace string) (*api.Client, *token, error) {
+	arrived := c.now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if err := c.open(); err != nil {
-		return nil, err
+	// Who has waited while Vault did not answer does not wait once more.
+	if c.hung != nil && arrived.Before(c.hungAt) {
+		return nil, nil, c.hung
 	}
+	if err := c.open(); err != nil {
+		return nil, nil, err
+	}
+	if os.Getenv(api.EnvVaultClientTimeout) == "" {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, patience)
+		defer cancel()
+	}
+	client, err := c.connect(ctx, namespace)
+	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		c.hung, c.hungAt = err, c.now()
+	}
+	return client, c.session, err
+}
+
+func (c *connection) connect(ctx context.Context, namespace string) (*api.Client, error) {
 	// The namespace is refused before anything is sent to it, credentials included.
 	wanted := joinNamespaces(c.settings.namespace, namespace)
 	if err := c.edition.refuseNamespace(ctx, c.base, wanted); err != nil {
@@ -64,9 +96,9 @@ func (c *connection) namespace(relative string) string {
 // reach returns the client for a call, and completes the namespace that the call
 // tells of.
 func (c *connection) reach(ctx context.Context, to *call) (*api.Client, error) {
-	client, err := c.client(ctx, to.namespace)
+	client, session, err := c.use(ctx, to.namespace)
 	if err == nil {
-		to.namespace = c.namespace(to.namespace)
+		to.namespace, to.ends = c.namespace(to.namespace), session.ends
 	}
 	return client, err
 }

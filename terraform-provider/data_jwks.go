@@ -102,10 +102,7 @@ const maxDocument = 1 << 20
 // fetchPublic reads a raw document that needs no token, without showing one:
 // that the answer does not depend on it makes a refusal mean one thing.
 func fetchPublic(ctx context.Context, client *api.Client, path string) ([]byte, error) {
-	anonymous, err := client.CloneWithHeaders()
-	if err != nil {
-		return nil, err
-	}
+	anonymous := client.WithNamespace(client.Namespace()) // a copy
 	anonymous.ClearToken()
 	resp, err := anonymous.Logical().ReadRawWithContext(ctx, path)
 	if resp != nil {

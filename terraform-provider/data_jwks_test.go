@@ -42,7 +42,6 @@ func TestJWKSFails(t *testing.T) {
 		"as Vault tells strangers": {faulty(http.StatusForbidden, "permission denied"), noMount},
 		"no handler":               {faulty(http.StatusNotFound, "no handler for route"), noMount},
 		"internal error":           {faulty(http.StatusInternalServerError, "internal error"), failed + "internal error"},
-		"not JSON":                 {says("<html>"), other},
 		"too large":                {says(`{"keys":[` + strings.Repeat(" ", 1<<20) + `]}`), other},
 		"no keys":                  {says(`{"data":{}}`), other},
 	} {
@@ -51,6 +50,10 @@ func TestJWKSFails(t *testing.T) {
 			_, diags := newRPC(t, nil).readData(jwksType, nil)
 			same(t, "read", diags, c.want)
 		})
+	}
+	vaultIs(t, says("<html>"))
+	if _, diags := newRPC(t, nil).readData(jwksType, nil); len(diags) != 1 || !strings.Contains(diags[0], "the answer, 200 OK, is not of the form of Vault's") {
+		t.Errorf("not JSON: got %q", diags)
 	}
 	vaultIs(t, faulty(http.StatusForbidden))
 	_, diags := newRPC(t, nil).readData(jwksType, block{"namespace": "team"})

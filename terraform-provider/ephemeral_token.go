@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/ephemeral"
@@ -41,6 +42,7 @@ func (e *tokenEphemeral) ValidateConfig(ctx context.Context, req ephemeral.Valid
 	resp.Diagnostics.Append(req.Config.Get(ctx, &m)...)
 	if !resp.Diagnostics.HasError() {
 		resp.Diagnostics.Append(m.check()...)
+		resp.Diagnostics.Append(m.checkSets()...)
 	}
 }
 
@@ -53,7 +55,8 @@ func (e *tokenEphemeral) Open(ctx context.Context, req ephemeral.OpenRequest, re
 	}
 	body, diags := m.body(ctx)
 	resp.Diagnostics.Append(diags...)
-	if diags.HasError() {
+	resp.Diagnostics.Append(m.checkSets()...)
+	if resp.Diagnostics.HasError() {
 		return
 	}
 	c := m.call()
@@ -62,14 +65,20 @@ func (e *tokenEphemeral) Open(ctx context.Context, req ephemeral.OpenRequest, re
 		resp.Diagnostics.Append(c.failed(err))
 		return
 	}
-	secret, err := client.Logical().WriteWithContext(ctx, c.path, body)
+	asked := e.connection.now()
+	// A repetition would mint another token, and nobody would revoke the first.
+	secret, err := client.Logical().WriteWithContext(once(ctx), c.path, body)
 	if err != nil {
-		resp.Diagnostics.Append(refused(c, withhold(err, m.SubjectToken.ValueString(), m.ActorToken.ValueString())))
+		resp.Diagnostics.Append(refused(c, err))
 		return
 	}
 	a, ok := readAnswer(secret)
 	if !ok {
 		resp.Diagnostics.Append(c.foreign("that of an exchange"))
+		// Terraform closes only what was opened.
+		if secret != nil && secret.LeaseID != "" {
+			resp.Diagnostics.Append(e.revoke(ctx, lease{ID: secret.LeaseID, Namespace: m.Namespace.ValueString()})...)
+		}
 		return
 	}
 	resp.Diagnostics.Append(m.fill(ctx, a)...)
@@ -77,14 +86,30 @@ func (e *tokenEphemeral) Open(ctx context.Context, req ephemeral.OpenRequest, re
 	if secret.LeaseID == "" {
 		return
 	}
+	resp.Diagnostics.Append(a.outlives(c.ends, asked, m.Role.ValueString())...)
 	lease, err := json.Marshal(lease{
-		ID: secret.LeaseID, Namespace: c.namespace, Role: m.Role.ValueString(), Token: a.JTI, Expires: a.expires(),
+		ID: secret.LeaseID, Namespace: m.Namespace.ValueString(), Role: m.Role.ValueString(), Token: a.JTI, Expires: a.expires(),
 	})
 	if err != nil {
 		resp.Diagnostics.Append(c.failed(err))
 		return
 	}
 	resp.Diagnostics.Append(resp.Private.SetKey(ctx, leaseKey, lease)...)
+}
+
+// outlives warns of a token whose lease ends before it: Vault revokes what is
+// leased when the token of the provider ends. The lives are compared, and not the
+// dates: Vault's clock may be another one.
+func (a *answer) outlives(ends, asked time.Time, role string) diag.Diagnostics {
+	life, left := time.Duration(a.ExpiresIn)*time.Second, ends.Sub(asked)
+	if ends.IsZero() || life < left+time.Second {
+		return nil
+	}
+	return diag.Diagnostics{diag.NewWarningDiagnostic("The token is revoked before it expires", fmt.Sprintf(
+		"The token with the jti %q may live for %s, but it is leased, and ends with the Vault token of the provider: in %s. "+
+			"If the run needs it for longer, raise max_lease_ttl_seconds of the provider (or the life of the token itself, with skip_child_token) "+
+			"to more than that of the exchanged token and the run before it, or set generate_lease = false in the role %q.",
+		a.JTI, life, max(left, 0).Truncate(time.Second), role))}
 }
 
 // leaseKey is where Open leaves a [lease] for Close.
@@ -94,7 +119,7 @@ const leaseKey = "lease"
 // it cannot. It does not hold the token.
 type lease struct {
 	ID        string `json:"id"`
-	Namespace string `json:"namespace"`
+	Namespace string `json:"namespace"` // relative to the provider's
 	Role      string `json:"role"`
 	Token     string `json:"token"`
 	Expires   string `json:"expires"`
@@ -114,22 +139,38 @@ func (e *tokenEphemeral) Close(ctx context.Context, req ephemeral.CloseRequest, 
 		resp.Diagnostics.AddWarning("Cannot revoke the lease of the token", err.Error())
 		return
 	}
+	resp.Diagnostics.Append(e.revoke(ctx, l)...)
+}
+
+// revoke returns a warning if the token lives on.
+func (e *tokenEphemeral) revoke(ctx context.Context, l lease) diag.Diagnostics {
 	c := call{does: "revoke the lease of the token", path: "sys/leases/revoke", namespace: l.Namespace, capability: "update"}
 	client, err := e.connection.reach(ctx, &c)
 	if err == nil {
 		// Synchronous: when Terraform has ended, the token is dead.
 		_, err = client.Logical().WriteWithContext(ctx, c.path, map[string]any{"lease_id": l.ID, "sync": true})
 	}
-	if err != nil && !notFound(err) {
-		resp.Diagnostics.Append(l.remains(c.failed(err), err))
+	if err == nil || hasGone(err) {
+		return nil
 	}
+	return diag.Diagnostics{l.remains(c.failed(err), err)}
+}
+
+// hasGone tells whether Vault knows the lease no longer. Where it knows of no
+// handler or no path, it says so, and has revoked nothing.
+func hasGone(err error) bool {
+	response, ok := errors.AsType[*api.ResponseError](err)
+	return ok && response.StatusCode == http.StatusNotFound && len(response.Errors) == 0
 }
 
 // remains turns a failure to revoke into a warning that says what it means.
 func (l lease) remains(failure diag.Diagnostic, err error) diag.Diagnostic {
 	detail := fmt.Sprintf("%s\n\nThe token with the jti %q was not revoked: it is valid until %s.", failure.Detail(), l.Token, l.Expires)
+	if l.Token == "" {
+		detail = fmt.Sprintf("%s\n\nThe lease %q was not revoked: what it is of is valid until it ends.", failure.Detail(), l.ID)
+	}
 	var response *api.ResponseError
-	if errors.As(err, &response) && response.StatusCode == http.StatusForbidden {
+	if errors.As(err, &response) && response.StatusCode == http.StatusForbidden && l.Role != "" {
 		detail += fmt.Sprintf(" If its short life is enough, set generate_lease = false in the role %q instead: its tokens are not leased then.", l.Role)
 	}
 	return diag.NewWarningDiagnostic(failure.Summary(), detail)

@@ -46,6 +46,10 @@ input is unknown, the exchange waits for the apply.
 
 The token is not renewed: it must outlive the part of the run that needs it. ` + "`expires_at`" + ` says until when it is valid; what takes
 longer than that fails at the service that the token is shown to. Raise ` + "`ttl`" + `, up to what the role allows, where that is the case.
+The lease of a token also ends with the Vault token that the provider works with, so that ` + "`expires_at`" + ` may promise too much: a warning
+says so, with what to do (` + "`max_lease_ttl_seconds`" + ` of the provider, or ` + "`generate_lease = false`" + ` in the role).
+
+An exchange is not repeated when its answer is lost: there may be a token already. Run Terraform again.
 
 The token of a role with ` + "`generate_lease = true`" + ` (the default) is revoked when the run no longer needs it. The token of the
 provider needs a policy with the capability ` + "`update`" + ` on ` + "`sys/leases/revoke`" + ` for that; without it a warning says so, and the
@@ -97,10 +101,11 @@ func tokenInputs() map[string]schema.Attribute {
 			"It is left out if the role's `actor_source` is `caller`."),
 		"actor_token_type": text("Type of `actor_token`, a URI of RFC 8693 §3 as for `subject_token_type`. Required with `actor_token`."),
 		"audience": set("Logical names of the services where the token will be used (RFC 8693 §2.1). " +
-			"Default: `default_audience` of the role."),
-		"resource": set("URIs of the services where the token will be used (RFC 8707 §2), beside or instead of `audience`."),
+			"Default, also of null: `default_audience` of the role. An empty set is refused."),
+		"resource": set("URIs of the services where the token will be used (RFC 8707 §2), beside or instead of `audience`. " +
+			"An empty set is refused: leave it out."),
 		"scope": set("Scopes asked for (RFC 6749 §3.3). All of them are granted, or the exchange is refused. " +
-			"Default: `default_scopes` of the role."),
+			"Default, also of null: `default_scopes` of the role. An empty set is refused."),
 		"requested_token_type": text("Type of token asked for, a URI of RFC 8693 §3: that of `access_token`, or that of `jwt` for a role with " +
 			"the `typ` JWT. Default: that of `access_token`."),
 		"ttl": text("Life asked for, such as `5m` or `300` (seconds), at most the `max_ttl` of the role. " +

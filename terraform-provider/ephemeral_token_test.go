@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -99,7 +100,7 @@ func TestTokenSendsWhatIsGiven(t *testing.T) {
 	data["scope"] = ""
 	bodies := engine(t, answer, func(http.ResponseWriter, *http.Request) { t.Error("there is no lease to revoke") })
 	r := newRPC(t, nil)
-	result, private, diags := r.open(block{"role": "r", "audience": []string{}, "subject_token": ""})
+	result, private, diags := r.open(block{"role": "r", "audience": nil, "subject_token": ""})
 	same(t, "open", diags)
 	if got := bodies["PUT /v1/token-exchange/exchange/r "]; len(got) != 0 {
 		t.Errorf("sent %v", got)
@@ -165,7 +166,7 @@ func TestTokenIsRefused(t *testing.T) {
 				body, _ := io.ReadAll(r.Body)
 				faulty(http.StatusBadGateway, "cannot forward "+string(body))(w, r)
 			},
-			failed + `cannot forward {"actor_token":"(withheld)","actor_token_type":"` + typeJWT + `","subject_token":"(withheld)"}`,
+			failed + `cannot forward {"actor_token":"[redacted]","actor_token_type":"` + typeJWT + `","subject_token":"[redacted]"}`,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -196,6 +197,10 @@ func TestTokenThatCannotBeRevoked(t *testing.T) {
 		},
 		"internal error": {faulty(http.StatusInternalServerError, "failed to revoke"), []string{cannot + "failed to revoke" + remains}},
 		"gone already":   {faulty(http.StatusNotFound), nil},
+		"another Vault": {
+			faulty(http.StatusNotFound, "no handler for route"),
+			[]string{cannot + "no handler for route\n\nThere is nothing at this path: check that the engine is mounted there, and that the namespace is right." + remains},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			engine(t, granted("tx/exchange/r/l"), c.vault)
@@ -229,10 +234,18 @@ func TestTokenConfiguration(t *testing.T) {
 		`"urn:ietf:params:oauth:token-type:id_token", "urn:ietf:params:oauth:token-type:access_token"]`
 	const issued = `is not supported: use "urn:ietf:params:oauth:token-type:access_token" or "urn:ietf:params:oauth:token-type:jwt"`
 	long := strings.Repeat("SECRET", 20)
+	empty := func(attribute string) string {
+		return "error: Invalid " + attribute + ": " + attribute + ": is empty, which would ask for nothing: leave it out (or set it to null) " +
+			`for the default of the role (at AttributeName("` + attribute + `"))`
+	}
 	for name, c := range map[string]struct {
 		config block
 		want   []string
 	}{
+		"no audience":             {block{"audience": []string{}}, []string{empty("audience")}},
+		"no resource":             {block{"resource": []string{}}, []string{empty("resource")}},
+		"no scope":                {block{"scope": []string{}}, []string{empty("scope")}},
+		"sets to be known":        {block{"scope": unknown{}, "audience": []any{unknown{}}}, nil},
 		"the least":               {block{}, nil},
 		"a life in seconds":       {block{"ttl": "300"}, nil},
 		"a life in days":          {block{"ttl": "1d"}, nil},
@@ -265,5 +278,104 @@ func TestTokenMarksSecrets(t *testing.T) {
 		if a.Sensitive != secret[a.Name] {
 			t.Errorf("%s: sensitive is %t", a.Name, a.Sensitive)
 		}
+	}
+}
+
+// The lease is in the namespace that the token was exchanged in.
+func TestTokenIsRevokedInItsNamespace(t *testing.T) {
+	for namespace, want := range map[string]string{"": "team", "below": "team/below"} {
+		bodies := engine(t, granted("tx/exchange/r/l"), noContent)
+		t.Setenv("VAULT_NAMESPACE", "team")
+		r := newRPC(t, nil)
+		config := block{"role": "r"}
+		if namespace != "" {
+			config["namespace"] = namespace
+		}
+		_, private, diags := r.open(config)
+		same(t, "open", diags)
+		same(t, "close", r.close(private))
+		if bodies["PUT /v1/token-exchange/exchange/r "+want] == nil || bodies["PUT /v1/sys/leases/revoke "+want] == nil {
+			t.Errorf("%q: asked for %v", namespace, slices.Collect(maps.Keys(bodies)))
+		}
+	}
+}
+
+// A 404 that is not Vault's does not mean that the lease has gone.
+func TestTokenIsNotTakenForRevoked(t *testing.T) {
+	for _, body := range []string{"", "<html>", `{"message":"no route matched"}`} {
+		engine(t, granted("l"), func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusNotFound)
+			_, _ = w.Write([]byte(body))
+		})
+		r := newRPC(t, nil)
+		_, private, _ := r.open(block{"role": "r"})
+		diags := r.close(private)
+		if len(diags) != 1 || !strings.HasPrefix(diags[0], "warning: Cannot revoke the lease of the token: ") ||
+			!strings.HasSuffix(diags[0], `The token with the jti "the-jti" was not revoked: it is valid until 2100-01-02T03:04:05Z.`) {
+			t.Errorf("%s: got %q", body, diags)
+		}
+	}
+}
+
+// Terraform does not close what could not be opened.
+func TestTokenThatCannotBeReadIsRevoked(t *testing.T) {
+	const notThere = "error: Cannot exchange the token: token-exchange/exchange/r in Vault, namespace \"team\": the answer is not that of an exchange: " +
+		"is it the token-exchange engine that is mounted there?"
+	answer := granted("the-lease")
+	for _, token := range []any{"", unsigned(`{"exp":99999999999999999999}`), unsigned(`{"exp":9007199254740993}`), unsigned(`{"exp":-1}`), unsigned(`{"exp":0}`)} {
+		answer["data"].(block)["access_token"] = token
+		bodies := engine(t, answer, noContent)
+		_, _, diags := newRPC(t, nil).open(block{"role": "r", "namespace": "team"})
+		same(t, "open", diags, notThere)
+		if got, want := bodies["PUT /v1/sys/leases/revoke team"], (block{"lease_id": "the-lease", "sync": true}); !reflect.DeepEqual(got, want) {
+			t.Errorf("revoked %v, want %v", got, want)
+		}
+	}
+	engine(t, answer, faulty(http.StatusInternalServerError, "failed"))
+	_, _, diags := newRPC(t, nil).open(block{"role": "r", "namespace": "team"})
+	same(t, "not revoked", diags, notThere, "warning: Cannot revoke the lease of the token: sys/leases/revoke in Vault, namespace \"team\": failed\n\n"+
+		`The lease "the-lease" was not revoked: what it is of is valid until it ends.`)
+}
+
+func TestTokenOfNoActor(t *testing.T) {
+	answer := granted("")
+	answer["data"].(block)["act"] = nil
+	engine(t, answer, nil)
+	result, _, diags := newRPC(t, nil).open(block{"role": "r"})
+	same(t, "open", diags)
+	if result["act"] != nil {
+		t.Errorf("act is %v", result["act"])
+	}
+}
+
+// Vault revokes what is leased when the token ends that it was leased with.
+func TestTokenOutlivesTheSession(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		session int
+		lease   string
+		warned  bool
+	}{{"longer", 600, "l", false}, {"just as long", 300, "l", false}, {"shorter", 298, "l", true}, {"endless", 0, "l", false}, {"not leased", 60, "", false}} {
+		vaultIs(t, func(w http.ResponseWriter, r *http.Request) {
+			switch r.URL.Path {
+			case "/v1/auth/token/lookup-self":
+				_, _ = w.Write([]byte(endless))
+			case "/v1/auth/token/create":
+				_ = json.NewEncoder(w).Encode(block{"auth": block{"client_token": "hvs.c", "lease_duration": c.session}})
+			default:
+				_ = json.NewEncoder(w).Encode(granted(c.lease))
+			}
+		})
+		t.Setenv("TERRAFORM_VAULT_SKIP_CHILD_TOKEN", "false")
+		_, _, diags := newRPC(t, nil).open(block{"role": "r"})
+		if !c.warned {
+			same(t, c.name, diags)
+			continue
+		}
+		const want = `warning: The token is revoked before it expires: The token with the jti "the-jti" may live for 5m0s, but it is leased, and ends with ` +
+			"the Vault token of the provider: in 4m57s. If the run needs it for longer, raise max_lease_ttl_seconds of the provider " +
+			"(or the life of the token itself, with skip_child_token) to more than that of the exchanged token and the run before it, " +
+			`or set generate_lease = false in the role "r".`
+		same(t, c.name, diags, want)
 	}
 }

@@ -3,7 +3,6 @@ package provider
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -56,6 +55,22 @@ func (m *tokenModel) check() diag.Diagnostics {
 	return diags
 }
 
+// checkSets refuses sets that are empty. The engine takes them for left out, and
+// grants the role's default: not what "nothing" asks for.
+func (m *tokenModel) checkSets() diag.Diagnostics {
+	var diags diag.Diagnostics
+	for _, s := range []struct {
+		name string
+		set  types.Set
+	}{{"audience", m.Audience}, {"resource", m.Resource}, {"scope", m.Scope}} {
+		if !s.set.IsNull() && !s.set.IsUnknown() && len(s.set.Elements()) == 0 {
+			diags.AddAttributeError(path.Root(s.name), "Invalid "+s.name,
+				s.name+": is empty, which would ask for nothing: leave it out (or set it to null) for the default of the role")
+		}
+	}
+	return diags
+}
+
 // absent tells whether a text is certain not to be there.
 func absent(s types.String) bool { return !s.IsUnknown() && s.ValueString() == "" }
 
@@ -75,6 +90,7 @@ func (m *tokenModel) call() call {
 	return call{
 		does: "exchange the token", path: mountOf(m.Mount) + "/exchange/" + m.Role.ValueString(),
 		namespace: m.Namespace.ValueString(), capability: "update",
+		sent:       []secret{newSecret(m.SubjectToken.ValueString()), newSecret(m.ActorToken.ValueString())},
 		attributes: named("role", "subject_token_type", "actor_token_type", "audience", "resource", "scope", "requested_token_type", "ttl"),
 	}
 }
@@ -106,7 +122,7 @@ func (m *tokenModel) body(ctx context.Context) (map[string]any, diag.Diagnostics
 // attribute by which the code of the refusal is explained.
 func refused(c call, err error) diag.Diagnostic {
 	d := c.failed(err)
-	text := reason(err)
+	text := cause(err, c.sent)
 	switch {
 	case strings.Contains(text, "invalid_target: resource: "):
 		return diag.WithPath(path.Root("resource"), d)
@@ -116,29 +132,6 @@ func refused(c call, err error) diag.Diagnostic {
 		return diag.WithPath(path.Root("scope"), d)
 	}
 	return d
-}
-
-// withhold takes tokens out of an error. The engine never repeats one; what
-// stands between it and Vault's client may.
-func withhold(err error, tokens ...string) error {
-	clean := func(text string) string {
-		for _, token := range tokens {
-			if token = strings.TrimSpace(token); token != "" {
-				text = strings.ReplaceAll(text, token, "(withheld)")
-			}
-		}
-		return text
-	}
-	var response *api.ResponseError
-	if !errors.As(err, &response) {
-		return errors.New(clean(err.Error()))
-	}
-	safe := *response
-	safe.Errors = nil
-	for _, text := range response.Errors {
-		safe.Errors = append(safe.Errors, clean(text))
-	}
-	return &safe
 }
 
 // answer is the response to an exchange (RFC 8693 §2.2.1).
@@ -170,9 +163,15 @@ func readAnswer(secret *api.Secret) (*answer, bool) {
 	}
 	exp, _ := claims["exp"].(json.Number)
 	seconds, err := exp.Int64()
+	if err != nil || seconds <= 0 || seconds > lastDate {
+		return nil, false
+	}
 	a.exp = time.Unix(seconds, 0)
-	return &a, err == nil
+	return &a, true
 }
+
+// lastDate is the end of the year 9999: RFC 3339 has no later date.
+const lastDate = 253402300799
 
 func (a *answer) expires() string { return a.exp.UTC().Format(time.RFC3339) }
 
@@ -187,7 +186,7 @@ func (m *tokenModel) fill(ctx context.Context, a *answer) diag.Diagnostics {
 	m.TXN = types.StringValue(a.TXN)
 	m.Subject = types.StringValue(a.Subject)
 	m.Act = types.StringNull()
-	if len(a.Act) > 0 {
+	if len(a.Act) > 0 && string(a.Act) != "null" {
 		m.Act = types.StringValue(string(a.Act))
 	}
 	var diags, more diag.Diagnostics

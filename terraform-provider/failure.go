@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"regexp"
 	"strings"
+	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
@@ -20,6 +21,8 @@ type call struct {
 	capability string            // what a policy needs for it
 	wrote      bool              // something was sent that may have changed what is there
 	attributes map[string]string // of the fields that a refusal may name
+	sent       []secret          // that no diagnostic may repeat
+	ends       time.Time         // when the session ends that it is made in; zero if it does not
 }
 
 // named are attributes that are spelt as the engine's fields are.
@@ -38,23 +41,21 @@ var refusedField = regexp.MustCompile(`invalid_request: ([a-z_]+): `)
 // failed says what was tried, where, what came of it, and what helps.
 func (c call) failed(err error) diag.Diagnostic {
 	summary := "Cannot " + c.does
-	detail := fmt.Sprintf("%s: %s", c.where(), reason(err))
+	text := cause(err, c.sent)
+	detail := fmt.Sprintf("%s: %s", c.where(), text)
 	if help := c.help(err); help != "" {
 		detail += "\n\n" + help
 	}
-	if field := refusedField.FindStringSubmatch(reason(err)); field != nil && c.attributes[field[1]] != "" {
+	if field := refusedField.FindStringSubmatch(text); field != nil && mayPointAt(c.attributes[field[1]]) {
 		return diag.NewAttributeErrorDiagnostic(path.Root(c.attributes[field[1]]), summary, detail)
 	}
 	return diag.NewErrorDiagnostic(summary, detail)
 }
 
-// reason is what Vault said, without the request that the client repeats.
-func reason(err error) string {
-	var response *api.ResponseError
-	if errors.As(err, &response) && len(response.Errors) > 0 {
-		return strings.Join(response.Errors, "; ")
-	}
-	return err.Error()
+// mayPointAt tells whether a diagnostic may be about an attribute. Terraform
+// quotes the line that it points at, which must not be that of a secret.
+func mayPointAt(attribute string) bool {
+	return attribute != "" && !strings.HasSuffix(attribute, "_wo")
 }
 
 // quoted writes the words of a text as a list in HCL.
@@ -66,9 +67,15 @@ func (c call) help(err error) string {
 	if _, ok := errors.AsType[*connectionError](err); ok {
 		return "" // it says itself what helps
 	}
+	if e, ok := errors.AsType[*wireError](err); ok && e.status != 0 {
+		return "" // the same
+	}
 	var response *api.ResponseError
 	if !errors.As(err, &response) {
 		return "No answer came from Vault. Check the address of the provider (VAULT_ADDR), TLS and the network."
+	}
+	if response.StatusCode == http.StatusServiceUnavailable && !isDown(response) {
+		return ""
 	}
 	switch response.StatusCode {
 	case http.StatusForbidden:
@@ -83,4 +90,12 @@ func (c call) help(err error) string {
 	default:
 		return ""
 	}
+}
+
+// isDown tells whether a 503 is about Vault. The engine has them as well, such as
+// for an issuer that it cannot reach.
+func isDown(response *api.ResponseError) bool {
+	text := strings.ToLower(strings.Join(response.Errors, "; "))
+	return !strings.HasPrefix(text, "temporarily_unavailable") &&
+		(strings.Contains(text, "sealed") || strings.Contains(text, "standby") || strings.Contains(text, "not active"))
 }

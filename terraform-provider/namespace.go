@@ -37,9 +37,12 @@ func (e *edition) refuseNamespace(ctx context.Context, client *api.Client, names
 		return nil
 	}
 	if !e.known {
-		e.ask(ctx, client)
+		if why := e.ask(ctx, client); why != "" {
+			return &connectionError{fmt.Sprintf("namespace %q cannot be used: Vault does not say whether it has namespaces (%s), and one that "+
+				"has none would write to the root namespace. Let sys/health be reached at the provider's address without a token, or remove namespace", namespace, why)}
+		}
 	}
-	if e.known && e.community {
+	if e.community {
 		return &connectionError{fmt.Sprintf("namespace %q cannot be used: this Vault is the Community Edition, which has no "+
 			"namespaces, ignores that one is asked for, and would write to the root namespace. "+
 			"Remove namespace, and VAULT_NAMESPACE from the environment", namespace)}
@@ -47,9 +50,9 @@ func (e *edition) refuseNamespace(ctx context.Context, client *api.Client, names
 	return nil
 }
 
-// ask asks Vault, and leaves the question open if there is no answer. The client
+// ask asks Vault, and returns why the question is still open, if it is. The client
 // has no token and no namespace: health is asked of the root, by anybody.
-func (e *edition) ask(ctx context.Context, client *api.Client) {
+func (e *edition) ask(ctx context.Context, client *api.Client) string {
 	// Standby and sealed nodes answer as well.
 	answer, err := client.Logical().ReadRawWithDataWithContext(ctx, "sys/health", map[string][]string{
 		"standbyok": {"true"}, "perfstandbyok": {"true"}, "sealedcode": {"299"}, "uninitcode": {"299"},
@@ -59,18 +62,19 @@ func (e *edition) ask(ctx context.Context, client *api.Client) {
 		defer func() { _ = answer.Body.Close() }()
 	}
 	if err != nil {
-		return
+		return "sys/health: " + cause(err, nil)
 	}
 	var health struct {
 		Version    string `json:"version"`
 		Enterprise *bool  `json:"enterprise"`
 	}
-	if json.NewDecoder(answer.Body).Decode(&health) != nil {
-		return
+	if json.NewDecoder(answer.Body).Decode(&health) != nil || health.Version == "" {
+		return "the answer of sys/health has no version"
 	}
 	// OpenBao has namespaces, and does not say whether it is the Enterprise.
 	e.known = true
 	e.community = isCommunity(health.Version, health.Enterprise)
+	return ""
 }
 
 // isCommunity tells whether a Vault of this version has no namespaces. Those

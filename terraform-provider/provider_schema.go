@@ -28,9 +28,10 @@ func (p *tokenExchangeProvider) Schema(_ context.Context, _ provider.SchemaReque
 				"key_file":  requiredText("File of its private key, in PEM. Environment, without the block: `VAULT_CLIENT_KEY`."),
 			}),
 			"headers": schema.ListNestedBlock{
-				MarkdownDescription: "A header for every request. It replaces one of the same name in `VAULT_HEADERS`.",
+				MarkdownDescription: "A header for every request. It replaces one of the same name in `VAULT_HEADERS`. " +
+					"Headers that begin with `X-Vault-` are Vault's own, and refused in both.",
 				NestedObject: schema.NestedBlockObject{Attributes: map[string]schema.Attribute{
-					"name":  requiredText("Name of the header. Names that begin with `X-Vault-` are Vault's own, and refused."),
+					"name":  requiredText("Name of the header."),
 					"value": schema.StringAttribute{Required: true, Sensitive: true, MarkdownDescription: "Value of the header."},
 				}},
 			},
@@ -45,7 +46,8 @@ func (p *tokenExchangeProvider) Schema(_ context.Context, _ provider.SchemaReque
 
 func providerAttributes() map[string]schema.Attribute {
 	return map[string]schema.Attribute{
-		"address": optionalText("URL of Vault. Environment: `VAULT_ADDR`. One of them is required."),
+		"address": optionalText("URL of Vault, with `https://`, `http://` or `unix://`. Environment: `VAULT_AGENT_ADDR`, then `VAULT_ADDR`. " +
+			"One of them is required. The provider follows a redirect to another host only if Vault names that as its leader."),
 		"token": credential("Vault token. Environment: `VAULT_TOKEN`; otherwise the token helper, which is `~/.vault-token` " +
 			"unless the Vault CLI is set up with another. Not used with an `auth_login` block."),
 		"token_name": optionalText("Display name of the child token. Environment: `VAULT_TOKEN_NAME`; default `terraform`."),
@@ -54,10 +56,12 @@ func providerAttributes() map[string]schema.Attribute {
 		"max_lease_ttl_seconds": schema.Int64Attribute{
 			Optional: true, Validators: []validator.Int64{int64validator.AtLeast(1)},
 			MarkdownDescription: "Life of the child token. A new one is made before it ends. What was leased with it, ends " +
-				"with it. Environment: `TERRAFORM_VAULT_MAX_TTL`; default 1200.",
+				"with it: give it more than the life of a `tokenexchange_token` that is leased, and the run before it. " +
+				"Environment: `TERRAFORM_VAULT_MAX_TTL`; default 1200.",
 		},
 		"namespace": optionalText("Namespace of Vault Enterprise or OpenBao. The namespaces of objects are below it. " +
-			"Environment: `VAULT_NAMESPACE`. Refused if Vault is the Community Edition, which would write to the root namespace."),
+			"Environment: `VAULT_NAMESPACE`. Refused if Vault is the Community Edition, which would write to the root namespace, or if it does not say " +
+			"what it is: `sys/health` must be reached without a token."),
 		"set_namespace_from_token": flag("Without a `namespace`, use that of the token. " +
 			"Environment: `VAULT_SET_NAMESPACE_FROM_TOKEN`; default true."),
 		"ca_cert_file": optionalText("File of the CA certificates for Vault's own, in PEM. Environment: `VAULT_CACERT`; " +
@@ -68,7 +72,7 @@ func providerAttributes() map[string]schema.Attribute {
 			"Environment: `VAULT_SKIP_VERIFY`."),
 		"max_retries": schema.Int64Attribute{
 			Optional: true, Validators: []validator.Int64{int64validator.Between(0, 1000)},
-			MarkdownDescription: "How often a request is repeated that got no answer, or one with a 5xx status. " +
+			MarkdownDescription: "How often a request is repeated that got no answer, or one with a 5xx status. Exchanges and rotations are not. " +
 				"Environment: `VAULT_MAX_RETRIES`; default 2.",
 		},
 	}

@@ -22,9 +22,10 @@ func (p *tokenExchangeProvider) ValidateConfig(ctx context.Context, req provider
 		return
 	}
 	// A URL may have a password.
-	if address := m.Address.ValueString(); address != "" && !isAddress(address) {
-		resp.Diagnostics.AddAttributeError(path.Root("address"), "Invalid Attribute Value",
-			"Attribute address must be a URL that begins with https://, http:// or unix://")
+	if address, source := m.address(); source == "address" && !isAddress(address) {
+		resp.Diagnostics.AddAttributeError(path.Root("address"), "Invalid Attribute Value", "Attribute address"+mustBeAddress)
+	} else if address != "" && !m.Address.IsUnknown() && !isAddress(address) {
+		resp.Diagnostics.AddError("Invalid Environment", source+mustBeAddress)
 	}
 	var logins []string
 	for _, l := range m.logins() {
@@ -40,12 +41,14 @@ func (p *tokenExchangeProvider) ValidateConfig(ctx context.Context, req provider
 		name, ok := h["name"].(types.String)
 		// The namespace is checked before it is sent, and the token is not the
 		// configuration's: neither may come in by a header.
-		if ok && strings.HasPrefix(strings.ToLower(name.ValueString()), "x-vault-") {
+		if ok && isVaultsHeader(name.ValueString()) {
 			resp.Diagnostics.AddAttributeError(path.Root("headers").AtListIndex(i).AtName("name"), "Invalid Attribute Value",
 				fmt.Sprintf("Attribute headers[%d].name must not begin with X-Vault-, which is for Vault's own headers", i))
 		}
 	}
 }
+
+const mustBeAddress = " must be a URL that begins with https://, http:// or unix://"
 
 func isAddress(address string) bool {
 	u, err := url.Parse(address)

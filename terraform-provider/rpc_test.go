@@ -45,11 +45,18 @@ func newRPC(t *testing.T, config block) *rpc {
 	return r
 }
 
-// vaultIs lets a handler be the Vault of the providers of this test.
+// vaultIs lets a handler be the Vault of the providers of this test: one that has
+// namespaces.
 func vaultIs(t *testing.T, handler http.HandlerFunc) {
 	t.Helper()
 	bareEnv(t)
-	server := httptest.NewServer(handler)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/v1/sys/health" {
+			_, _ = w.Write([]byte(enterprise))
+			return
+		}
+		handler(w, r)
+	}))
 	t.Cleanup(server.Close)
 	t.Setenv("VAULT_ADDR", server.URL)
 	t.Setenv("VAULT_TOKEN", "hvs.of-the-test")

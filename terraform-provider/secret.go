@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
@@ -48,8 +49,14 @@ const shortestHidden = 4
 // that repeats what it was sent.
 func hide(text string, secrets []secret) string {
 	for _, s := range secrets {
-		if value := s.reveal(); len(value) >= shortestHidden {
-			text = strings.ReplaceAll(text, value, redacted)
+		value := strings.TrimSpace(s.reveal())
+		if len(value) < shortestHidden {
+			continue
+		}
+		text = strings.ReplaceAll(text, value, redacted)
+		// As it is in JSON, which an answer may quote.
+		if quoted, err := json.Marshal(value); err == nil {
+			text = strings.ReplaceAll(text, strings.Trim(string(quoted), `"`), redacted)
 		}
 	}
 	return text

@@ -41,6 +41,8 @@ type model struct {
 // variables that are not here are read by Vault's client, below what is.
 type settings struct {
 	address            string // "" leaves it to the environment
+	addressInUse       string // whatever it comes from
+	addressSource      string
 	token              secret // of the configuration or VAULT_TOKEN
 	tokenSource        string
 	tokenName          string
@@ -74,8 +76,11 @@ func (s *settings) sent(more ...secret) []secret {
 // default. An empty string is as good as none.
 func (m *model) settings() (*settings, error) {
 	token, source := m.token()
+	address, addressSource := m.address()
 	s := &settings{
 		address:            m.Address.ValueString(),
+		addressInUse:       address,
+		addressSource:      addressSource,
 		token:              token,
 		tokenSource:        source,
 		tokenName:          either(m.TokenName.ValueString(), "VAULT_TOKEN_NAME", "terraform"),
@@ -87,8 +92,11 @@ func (m *model) settings() (*settings, error) {
 		skipChildToken:     m.SkipChildToken.ValueBool(),
 		namespaceFromToken: m.SetNamespaceFromToken.ValueBool(),
 	}
-	if s.address == "" && os.Getenv(api.EnvVaultAddress) == "" && os.Getenv(api.EnvVaultAgentAddr) == "" {
+	if address == "" {
 		return nil, notSet("address", api.EnvVaultAddress)
+	}
+	if !isAddress(address) {
+		return nil, &connectionError{addressSource + mustBeAddress}
 	}
 	var err error
 	if m.SkipChildToken.IsNull() {
@@ -115,6 +123,20 @@ func (m *model) settings() (*settings, error) {
 	}
 	s.login, err = m.login()
 	return s, err
+}
+
+// address is that of Vault, and what it comes from: the environment's is in the
+// order of Vault's client.
+func (m *model) address() (address, source string) {
+	if address := m.Address.ValueString(); address != "" {
+		return address, "address"
+	}
+	for _, name := range []string{api.EnvVaultAgentAddr, api.EnvVaultAddress} {
+		if address := os.Getenv(name); address != "" {
+			return address, name
+		}
+	}
+	return "", ""
 }
 
 func (m *model) token() (token secret, source string) {

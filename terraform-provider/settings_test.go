@@ -26,7 +26,7 @@ func opened(t *testing.T, c *connection) *api.Client {
 
 func tlsOf(t *testing.T, c *connection) *tls.Config {
 	t.Helper()
-	return opened(t, c).CloneConfig().HttpClient.Transport.(*http.Transport).TLSClientConfig
+	return opened(t, c).CloneConfig().HttpClient.Transport.(*wire).next.(*http.Transport).TLSClientConfig
 }
 
 // TestPrecedence sees each argument in the configuration and in the environment,
@@ -272,12 +272,45 @@ func TestEnvironment(t *testing.T) {
 func TestEnvironmentOfVaultsClient(t *testing.T) {
 	bareEnv(t)
 	vault := newStandIn(t)
-	t.Setenv("VAULT_HEADERS", `{"x-vault-namespace":"smuggled"}`)
 	t.Setenv("VAULT_WRAP_TTL", "5m")
 	sure(t, configured(t, vault.with(nil)), "")
 	got := vault.last(t, "auth/token/create")
 	if got.namespace != "" || got.header.Get("X-Vault-Wrap-TTL") != "" {
 		t.Errorf("namespace %q, wrapped for %q", got.namespace, got.header.Get("X-Vault-Wrap-TTL"))
+	}
+}
+
+// TestHeadersOfTheEnvironment has headers that are Vault's own, however they are spelt.
+func TestHeadersOfTheEnvironment(t *testing.T) {
+	for _, name := range []string{"x-vault-namespace", "x-vault-wrap-ttl", "x-vault-token", "X-vault-Policy-Override", "x-vault-request"} {
+		bareEnv(t)
+		vault := newStandIn(t)
+		t.Setenv("VAULT_HEADERS", `{"X-Own":"v","`+name+`":"smuggled"}`)
+		want := "VAULT_HEADERS has " + name + ": headers that begin with X-Vault- are Vault's own"
+		if got := failure(t, configured(t, vault.with(nil)), ""); got != want || vault.paths() != nil {
+			t.Errorf("got %s, asked for %v", got, vault.paths())
+		}
+	}
+}
+
+// TestAddressOfTheEnvironment has addresses that are none: a plan says so, and
+// does not repeat them.
+func TestAddressOfTheEnvironment(t *testing.T) {
+	for _, name := range []string{"VAULT_ADDR", "VAULT_AGENT_ADDR"} {
+		bareEnv(t)
+		t.Setenv(name, "user:url-password@vault.example:8200")
+		want := name + " must be a URL that begins with https://, http:// or unix://"
+		if got := validated(t, written{}); !slices.Equal(got, []string{"Invalid Environment: " + want}) {
+			t.Errorf("got %q", got)
+		}
+		if got := failure(t, configured(t, written{}), ""); got != want {
+			t.Errorf("got %s", got)
+		}
+		for _, config := range []written{{"address": "https://vault.example"}, {"address": unknownValue{}}} {
+			if got := validated(t, config); got != nil {
+				t.Errorf("%v: got %q", config, got)
+			}
+		}
 	}
 }
 

@@ -15,7 +15,16 @@ type token struct {
 	value     secret
 	source    string    // argument that it comes from
 	namespace string    // that it was made in
-	replace   time.Time // when it is near its end; zero if that is not known, or there is none
+	ends      time.Time // zero if that is not known, or it does not
+	replace   time.Time // when it is near its end; zero as well
+}
+
+// lives sets the end of a token that is made now; a life of 0 has none.
+func (t *token) lives(now time.Time, life time.Duration) {
+	if life > 0 {
+		t.ends = now.Add(life)
+	}
+	t.replace = replaceAt(now, life)
 }
 
 // longestMargin is how long before its end a token is replaced at most: what is
@@ -60,10 +69,9 @@ func (c *connection) obtain(ctx context.Context) (*token, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &token{
-		value: newSecret(auth.ClientToken), source: login.argument, namespace: namespace,
-		replace: replaceAt(now, time.Duration(auth.LeaseDuration)*time.Second),
-	}, nil
+	t := &token{value: newSecret(auth.ClientToken), source: login.argument, namespace: namespace}
+	t.lives(now, time.Duration(auth.LeaseDuration)*time.Second)
+	return t, nil
 }
 
 func (c *connection) configuredToken(ctx context.Context) (*token, error) {
@@ -113,7 +121,7 @@ func (c *connection) lookUp(ctx context.Context, t *token) (*token, error) {
 	if err != nil {
 		return nil, &connectionError{"auth/token/lookup-self has no ttl: address is not that of a Vault"}
 	}
-	t.replace = replaceAt(now, life)
+	t.lives(now, life)
 	return t, nil
 }
 
@@ -136,13 +144,14 @@ func (c *connection) child(ctx context.Context, parent *token) (*token, error) {
 	case answer == nil || answer.Auth == nil || answer.Auth.ClientToken == "":
 		return nil, &connectionError{"auth/token/create gave no token: address is not that of a Vault"}
 	}
-	t := &token{
-		value: newSecret(answer.Auth.ClientToken), source: parent.source, namespace: parent.namespace,
-		replace: replaceAt(now, time.Duration(answer.Auth.LeaseDuration)*time.Second),
-	}
+	t := &token{value: newSecret(answer.Auth.ClientToken), source: parent.source, namespace: parent.namespace}
+	t.lives(now, time.Duration(answer.Auth.LeaseDuration)*time.Second)
 	// It does not outlive its parent.
 	if !parent.replace.IsZero() && (t.replace.IsZero() || parent.replace.Before(t.replace)) {
 		t.replace = parent.replace
+	}
+	if !parent.ends.IsZero() && (t.ends.IsZero() || parent.ends.Before(t.ends)) {
+		t.ends = parent.ends
 	}
 	return t, nil
 }

@@ -2,10 +2,12 @@ package provider
 
 import (
 	"crypto/tls"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
 
 	"github.com/hashicorp/vault/api"
@@ -33,6 +35,10 @@ func (s *settings) newClient() (*api.Client, error) {
 		config.MaxRetries = *s.maxRetries
 	}
 	config.ReadYourWrites = true
+	config.CheckRetry = mayRepeat
+	if err := checkEnvHeaders(); err != nil {
+		return nil, err
+	}
 	if err := s.configureTLS(config); err != nil {
 		return nil, err
 	}
@@ -56,7 +62,27 @@ func (s *settings) newClient() (*api.Client, error) {
 		headers.Add(h.name, h.value.reveal())
 	}
 	client.SetHeaders(headers)
+	// It comes last: Vault's client has to see the transport itself.
+	wire, err := newWire(client, config.HttpClient.Transport, s)
+	if err != nil {
+		return nil, &connectionError{"the client of Vault cannot be made: " + cause(err, nil)}
+	}
+	config.HttpClient.Transport = wire
 	return client, nil
+}
+
+// checkEnvHeaders fails if a header of the environment is one of Vault's own,
+// however it is spelt: Vault's client looks for one spelling only.
+func checkEnvHeaders() error {
+	var headers map[string]any
+	// What cannot be read, Vault's client complains of.
+	_ = json.Unmarshal([]byte(os.Getenv(api.EnvVaultHeaders)), &headers)
+	for name := range headers {
+		if isVaultsHeader(strings.TrimSpace(name)) {
+			return &connectionError{fmt.Sprintf("%s has %s: headers that begin with X-Vault- are Vault's own", api.EnvVaultHeaders, name)}
+		}
+	}
+	return nil
 }
 
 func (s *settings) configureTLS(config *api.Config) error {
@@ -86,8 +112,11 @@ func cause(err error, sent []secret) string {
 		if len(response.Errors) > 0 {
 			text = strings.Join(response.Errors, "; ")
 		}
-	} else if certificate, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-		text = certificate.Error() + " (ca_cert_file, ca_cert_dir and tls_server_name say which certificate is expected)"
+	} else if wire, ok := errors.AsType[*wireError](err); ok {
+		text = wire.text
+		if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+			text += " (ca_cert_file, ca_cert_dir and tls_server_name say which certificate is expected)"
+		}
 	} else if request, ok := errors.AsType[*url.Error](err); ok {
 		text = request.Err.Error()
 	}
