@@ -184,6 +184,130 @@ func ciToken(t *testing.T, audience string) (keys, token string) {
 	return string(set), token
 }
 
+// TestGuidesPolicy does all that the provider can with a token that has the policy
+// of its page, and no other.
+func TestGuidesPolicy(t *testing.T) {
+	t.Parallel()
+	if !knows(10, 11) {
+		t.Skipf("%s has no ephemeral resources", cliName())
+	}
+	page := regexp.MustCompile("(?s)\n## Policy\n.*?```hcl\n(.*?)```").FindStringSubmatch(source(t, "../docs/index.md"))
+	if page == nil {
+		t.Fatal("the page has no policy")
+	}
+	mount := mounted(t, "")
+	if err := vault.Sys().PutPolicyWithContext(t.Context(), mount, strings.ReplaceAll(page[1], "token-exchange/", mount+"/")); err != nil {
+		t.Fatal(err)
+	}
+	secret, err := vault.Auth().Token().CreateWithContext(t.Context(), &api.TokenCreateRequest{Policies: []string{mount}, TTL: "10m"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys, token := ciToken(t, "https://vault.example.com")
+	w := workspace{t: t, dir: t.TempDir(), environment: []string{
+		"VAULT_TOKEN=" + secret.Auth.ClientToken, "TERRAFORM_VAULT_SKIP_CHILD_TOKEN=false",
+		"TF_VAR_mount=" + mount, "TF_VAR_keys=" + keys, "TF_VAR_token=" + token,
+	}}
+	w.add("main.tf", requirement+policyUser)
+	clean := func(out string) {
+		t.Helper()
+		// A lease that cannot be revoked is a warning.
+		if strings.Contains(out, "permission denied") {
+			t.Error(out)
+		}
+	}
+	clean(w.run("apply", "-auto-approve"))
+	// The role has to be updated, and the token is exchanged in the plan as well.
+	clean(w.run("apply", "-auto-approve", "-var", "ttl=4m"))
+	if left, err := vault.Logical().ListWithContext(t.Context(), "sys/leases/lookup/"+mount+"/exchange/deploy"); err != nil || left != nil {
+		t.Errorf("leases are left: %v %v", left, err)
+	}
+	// Few products know actions yet.
+	limited, err := vault.Clone()
+	if err != nil {
+		t.Fatal(err)
+	}
+	limited.SetToken(secret.Auth.ClientToken)
+	if _, err := limited.Logical().WriteWithContext(t.Context(), mount+"/keys/main/rotate", nil); err == nil || !strings.Contains(err.Error(), "publication_lead: ") {
+		t.Errorf("the engine would refuse a rotation for its own reason: %v", err)
+	}
+	clean(w.run("apply", "-destroy", "-auto-approve", "-var", "ttl=4m"))
+}
+
+const policyUser = `
+variable "mount" { type = string }
+variable "keys" { type = string }
+variable "ttl" { default = "5m" }
+variable "token" {
+  type      = string
+  ephemeral = true
+}
+resource "tokenexchange_key" "main" {
+  mount             = var.mount
+  name              = "main"
+  revoke_on_destroy = true
+}
+resource "tokenexchange_config" "this" {
+  mount             = var.mount
+  issuer            = "https://vault.example.com/v1/tx"
+  default_key       = tokenexchange_key.main.name
+  allowed_audiences = ["https://*.example.com"]
+}
+resource "tokenexchange_issuer" "ci" {
+  mount           = var.mount
+  name            = "ci"
+  bound_issuer    = "https://ci.example.com"
+  jwks            = var.keys
+  bound_audiences = ["https://vault.example.com"]
+}
+resource "tokenexchange_role" "deploy" {
+  mount             = var.mount
+  name              = "deploy"
+  issuers           = [tokenexchange_issuer.ci.name]
+  bound_subject     = "project:42"
+  allowed_audiences = ["https://orders.example.com"]
+  default_audience  = "https://orders.example.com"
+  ttl               = var.ttl
+  depends_on        = [tokenexchange_config.this]
+}
+ephemeral "tokenexchange_token" "deploy" {
+  mount         = var.mount
+  mount_id      = tokenexchange_role.deploy.role_id
+  role          = "deploy"
+  subject_token = var.token
+}
+provider "tokenexchange" {
+  alias = "consumer"
+  headers {
+    name  = "X-Token"
+    value = ephemeral.tokenexchange_token.deploy.access_token
+  }
+}
+data "tokenexchange_jwks" "keys" {
+  provider   = tokenexchange.consumer
+  mount      = var.mount
+  depends_on = [tokenexchange_role.deploy]
+}
+data "tokenexchange_keys" "all" {
+  mount      = var.mount
+  depends_on = [tokenexchange_role.deploy]
+}
+data "tokenexchange_issuers" "all" {
+  mount      = var.mount
+  depends_on = [tokenexchange_role.deploy]
+}
+data "tokenexchange_roles" "all" {
+  mount      = var.mount
+  depends_on = [tokenexchange_role.deploy]
+  lifecycle {
+    postcondition {
+      condition     = contains(self.names, "deploy")
+      error_message = "the role is not listed"
+    }
+  }
+}
+`
+
 // TestModuleTest runs the test of a module, as the documentation shows it.
 func TestModuleTest(t *testing.T) {
 	t.Parallel()
