@@ -204,7 +204,7 @@ func (r *objectResource) merge(data map[string]any, prior values, diags *diag.Di
 func (r *objectResource) refuse(refusal refusal, diags *diag.Diagnostics) {
 	summary := "Invalid " + r.object.noun
 	detail := r.object.inTerraform(refusal.Field + ": " + refusal.Reason)
-	if name, ok := r.object.attributes()[refusal.Field]; ok {
+	if name := r.object.attributes()[refusal.Field]; mayPointAt(name) {
 		diags.AddAttributeError(path.Root(name), summary, detail)
 		return
 	}
