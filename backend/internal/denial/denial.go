@@ -8,17 +8,28 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"regexp"
+	"strings"
+	"time"
 )
 
-// Code is an OAuth error code (RFC 6749 §5.2, RFC 8693 §2.2.2, RFC 8707 §2).
+// Code is an OAuth error code (RFC 6749 §5.2, RFC 8693 §2.2.2, RFC 8707 §2, RFC
+// 9449 §§5 and 8).
 type Code string
 
 // The codes in use. ServerError and TemporarilyUnavailable are the only ones
-// that are not the caller's fault.
+// that are not the caller's fault. UseDPoPNonce asks for the same request once
+// more, with the nonce that the answer carries.
 const (
 	InvalidRequest         Code = "invalid_request"
+	InvalidClient          Code = "invalid_client"
+	UnauthorizedClient     Code = "unauthorized_client"
+	UnsupportedGrantType   Code = "unsupported_grant_type"
 	InvalidTarget          Code = "invalid_target"
 	InvalidScope           Code = "invalid_scope"
+	InvalidDPoPProof       Code = "invalid_dpop_proof"
+	UseDPoPNonce           Code = "use_dpop_nonce"
+	SlowDown               Code = "slow_down" // RFC 8628 §3.5
 	ServerError            Code = "server_error"
 	TemporarilyUnavailable Code = "temporarily_unavailable"
 )
@@ -30,10 +41,13 @@ type Stage string
 const (
 	Configuration Stage = "configuration"
 	Parse         Stage = "parse"
+	Client        Stage = "client"
 	FindRole      Stage = "role"
 	Subject       Stage = "subject"
 	Actor         Stage = "actor"
 	Revocation    Stage = "revocation"
+	Binding       Stage = "binding"
+	Rate          Stage = "rate"
 	Decide        Stage = "decide"
 	Lifetime      Stage = "lifetime"
 	Mint          Stage = "mint"
@@ -47,12 +61,27 @@ type Error struct {
 	Stage  Stage
 	Rule   string // the field, claim or rule that decided
 	Reason string
-	cause  error
+	// RetryAfter is when the same request may be made again; zero if that would
+	// change nothing, or nobody knows.
+	RetryAfter time.Duration
+	cause      error
 }
 
 // New makes a refusal by rule at stage.
 func New(code Code, stage Stage, rule, format string, args ...any) *Error {
-	return &Error{Code: code, Stage: stage, Rule: rule, Reason: fmt.Sprintf(format, args...)}
+	return &Error{Code: code, Stage: stage, Rule: redact(rule), Reason: redact(fmt.Sprintf(format, args...))}
+}
+
+// ours is what looks like an opaque token or a client secret of this engine, whole
+// or cut off: unlike a JWT they are short enough to fit where a refusal repeats what
+// it got.
+var ours = regexp.MustCompile(`(vtx|txcs)_[0-9A-Za-z_-]{8,}`)
+
+func redact(text string) string {
+	if !strings.Contains(text, "vtx_") && !strings.Contains(text, "txcs_") {
+		return text
+	}
+	return ours.ReplaceAllString(text, "[redacted]")
 }
 
 // Field refuses a value written to a configuration field.
@@ -64,6 +93,13 @@ func Field(name, format string, args ...any) *Error {
 // stage and nothing more; the cause is for the log.
 func Server(stage Stage, cause error) *Error {
 	return New(ServerError, stage, "internal", "internal error").Because(cause)
+}
+
+// After returns a copy of e that says when to try again.
+func (e *Error) After(d time.Duration) *Error {
+	c := *e
+	c.RetryAfter = d
+	return &c
 }
 
 // Because returns a copy of e with its cause.
@@ -82,12 +118,15 @@ func (e *Error) At(stage Stage) *Error {
 }
 
 // Error is the text for the caller: the code, what it is about, the reason.
-func (e *Error) Error() string {
-	about := e.Rule
+func (e *Error) Error() string { return fmt.Sprintf("%s: %s: %s", e.Code, e.About(), e.Reason) }
+
+// About is what the reason is about: the rule, or the party whose claim the reason
+// names.
+func (e *Error) About() string {
 	if e.Stage == Subject || e.Stage == Actor {
-		about = string(e.Stage) // the reason names the claim
+		return string(e.Stage)
 	}
-	return fmt.Sprintf("%s: %s: %s", e.Code, about, e.Reason)
+	return e.Rule
 }
 
 // Unwrap returns the cause.

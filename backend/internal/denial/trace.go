@@ -20,7 +20,7 @@ type Trace struct{ Steps []Step }
 // Pass records a rule that did not refuse.
 func (t *Trace) Pass(stage Stage, rule, format string, args ...any) {
 	if t != nil {
-		t.Steps = append(t.Steps, Step{Stage: stage, Rule: rule, Passed: true, Detail: fmt.Sprintf(format, args...)})
+		t.Steps = append(t.Steps, Step{Stage: stage, Rule: rule, Passed: true, Detail: redact(fmt.Sprintf(format, args...))})
 	}
 }
 
@@ -34,5 +34,5 @@ func (t *Trace) Fail(e *Error) {
 	if e.cause != nil && e.Code != ServerError && !strings.Contains(e.Reason, e.cause.Error()) {
 		detail += fmt.Sprintf(" (%.200s)", e.cause)
 	}
-	t.Steps = append(t.Steps, Step{Stage: e.Stage, Rule: e.Rule, Detail: detail})
+	t.Steps = append(t.Steps, Step{Stage: e.Stage, Rule: e.Rule, Detail: redact(detail)})
 }

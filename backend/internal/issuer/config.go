@@ -51,7 +51,7 @@ type Config struct {
 
 // ReservedPrefixes are the subject prefixes that belong to the engine: Vault
 // entities, and the client_id of a role (RFC 9700 §4.15).
-var ReservedPrefixes = []string{"entity:", "role:"}
+var ReservedPrefixes = []string{"entity:", "role:", "client:"}
 
 // ReservedNames cannot name an issuer: "self" is this engine, and the default
 // prefixes of the others are reserved.

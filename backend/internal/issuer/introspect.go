@@ -219,6 +219,15 @@ func parseAnswer(body []byte) (token.Claims, error) {
 	return claims, nil
 }
 
+// checkTold refuses a token that is bound to a key of which the issuer does not
+// tell (RFC 9449 §6.2): it would be taken for one that is not bound.
+func checkTold(claims token.Claims) error {
+	if kind, _ := claims["token_type"].(string); strings.EqualFold(kind, "DPoP") && !claims.Has("cnf") {
+		return refuse("cnf", `"cnf" claim is missing, and "token_type" is DPoP: the token is bound to a key, and the issuer does not tell which`)
+	}
+	return nil
+}
+
 func (n *introspection) status() Status {
 	n.mu.Lock()
 	defer n.mu.Unlock()

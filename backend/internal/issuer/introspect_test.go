@@ -167,6 +167,7 @@ func TestIntrospectionAnswers(t *testing.T) {
 		return func(o *opaque) string { return o.good(replaced) }
 	}
 	const inactive = `subject: the token is not active`
+	const unknownKey = `subject: "cnf" claim is missing, and "token_type" is DPoP: the token is bound to a key, and the issuer does not tell which`
 	now := newClock().Now().Unix()
 	for _, c := range []struct {
 		name, rule, text string // rule "" accepts
@@ -204,6 +205,10 @@ func TestIntrospectionAnswers(t *testing.T) {
 		{"JW-22 iss null", "iss", `subject: "iss" claim must be a string`, func(o *opaque) string {
 			return strings.Replace(o.good(nil), `{`, `{"iss":null,`, 1)
 		}},
+		{"IN-4 a bearer token", "", "", members(map[string]any{"token_type": "Bearer"})},
+		{"IN-4 bound to a key that is told", "", "", members(map[string]any{"token_type": "DPoP", "cnf": map[string]any{"jkt": "x"}})},
+		{"IN-4 bound to a key that is not told", "cnf", unknownKey, members(map[string]any{"token_type": "DPoP"})},
+		{"IN-4 bound to a key that is not told, in another case", "cnf", unknownKey, members(map[string]any{"token_type": "dpop"})},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			o := newOpaque(t, nil, nil)

@@ -124,6 +124,9 @@ func (i *Issuer) CheckClaims(claims token.Claims, c Check) (token.Dates, error) 
 		if _, err := claims.Required("sub"); err != nil {
 			return token.Dates{}, err
 		}
+		if err := checkTold(claims); err != nil {
+			return token.Dates{}, err
+		}
 		expect.AnyIssuer = !claims.Has("iss") // optional (RFC 7662 §2.2)
 	}
 	return expect.Check(claims)

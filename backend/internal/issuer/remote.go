@@ -52,8 +52,13 @@ type remote struct {
 // first if what is cached is old or does not have the token's key, unless it was
 // asked a moment ago.
 func (r *remote) candidates(ctx context.Context, h token.Header) ([]publicKey, error) {
+	return r.find(ctx, func(s keySet) []publicKey { return s.candidates(h) })
+}
+
+// find returns the keys that fit, whatever that means.
+func (r *remote) find(ctx context.Context, fit func(keySet) []publicKey) ([]publicKey, error) {
 	c := r.cached()
-	known := c.set.candidates(h)
+	known := fit(c.set)
 	if c.age < refreshAfter && len(known) > 0 {
 		return known, nil
 	}
@@ -65,7 +70,7 @@ func (r *remote) candidates(ctx context.Context, h token.Header) ([]publicKey, e
 	if c.age >= maxStale {
 		return nil, cmp.Or(c.err, errNoKeys)
 	}
-	return c.set.candidates(h), nil
+	return fit(c.set), nil
 }
 
 // held returns the same without asking anybody.

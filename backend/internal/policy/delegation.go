@@ -65,11 +65,13 @@ func (r *Role) checkActorSource() error {
 	}
 	switch {
 	case len(r.ActorIssuers) > 0:
-		return denial.Field("actor_issuers", "must be empty when actor_source is %q", SourceCaller)
+		return denial.Field("actor_issuers", "must be empty when actor_source is %q", r.ActorSource)
 	case r.Delegation == DelegationOptional:
-		return denial.Field("delegation", "must be %q when actor_source is %q: there is always a caller", DelegationRequired, SourceCaller)
-	case r.SubjectSource == SourceCaller:
+		return denial.Field("delegation", "must be %q when actor_source is %q: there is always a %s", DelegationRequired, r.ActorSource, r.ActorSource)
+	case r.SubjectSource == SourceCaller && r.ActorSource == SourceCaller:
 		return denial.Field("actor_source", "the caller cannot act for itself: subject_source is %q too", SourceCaller)
+	case r.SubjectSource == SourceCaller || r.ActorSource == SourceClient && r.Uses("caller"):
+		return denial.Field("actor_source", "an OAuth client acts where there is no Vault caller: the role asks for one")
 	}
 	return nil
 }

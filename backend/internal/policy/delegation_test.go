@@ -89,7 +89,7 @@ func TestValidateRefusesDelegation(t *testing.T) {
 		field, text string
 	}{
 		{"delegation empty", func(r *policy.Role) { r.Delegation = "" }, "delegation", `"" is not one of ["forbidden", "optional", "required"]`},
-		{"actor_source empty", after(delegates, func(r *policy.Role) { r.ActorSource = "" }), "actor_source", `"" is not one of ["token", "caller"]`},
+		{"actor_source empty", after(delegates, func(r *policy.Role) { r.ActorSource = "" }), "actor_source", `"" is not one of ["token", "caller", "client"]`},
 		{"may_act empty", after(delegates, func(r *policy.Role) { r.MayAct = "" }), "may_act", `"" is not one of ["honor", "require"]`},
 		{"TX-24 may_act ignored", after(delegates, func(r *policy.Role) { r.MayAct = "ignore" }), "may_act", `"ignore" is not one of ["honor", "require"]`},
 

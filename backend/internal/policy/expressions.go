@@ -75,9 +75,7 @@ func (r *Role) NeedsCaller() bool {
 // conditionBinds tells whether the condition mentions a claim of the subject, or of
 // the actor, that not every token of an issuer has.
 func (r *Role) conditionBinds(variable string) bool {
-	return slices.ContainsFunc(r.compiled.condition.Claims(variable), func(name string) bool {
-		return !slices.Contains(everyToken, token.SplitPointer(name)[0])
-	})
+	return slices.ContainsFunc(r.compiled.condition.Claims(variable), func(name string) bool { return !OfEveryToken(name) })
 }
 
 // checkExpressions refuses expressions that would mean nothing, or that set what

@@ -173,6 +173,7 @@ func TestValidateAcceptsExpressions(t *testing.T) {
 	}
 }
 
+// AT-8, among others: added claims have names of their own.
 func TestValidateRefusesExpressions(t *testing.T) {
 	const (
 		noActor   = `is "forbidden", and an expression of the role mentions actor, which would never be there`

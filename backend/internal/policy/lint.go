@@ -30,7 +30,7 @@ func (r *Role) Lint(issuers []IssuerFacts) (warnings []string, err error) {
 	}
 	bound := r.bindings()
 	for _, issuer := range issuers {
-		found, err := bound.lint(issuer)
+		found, err := bound.lint(aRole, issuer)
 		if err != nil {
 			return nil, err
 		}
@@ -39,7 +39,25 @@ func (r *Role) Lint(issuers []IssuerFacts) (warnings []string, err error) {
 	return warnings, nil
 }
 
-// bindings are the claims that a role binds, by their canonical names.
+// LintClient holds what makes the tokens of an issuer an OAuth client's assertions
+// against what is known of the issuer, as [Role.Lint] does for a role: the exact
+// subject, "" for any, and the claims.
+func LintClient(subject string, claims Bound, issuer IssuerFacts) (warnings []string, err error) {
+	bound := bindings{}
+	bound.addClaims(aClient, claims, MatchString)
+	bound.addSubject(aClient, subject)
+	return bound.lint(aClient, issuer)
+}
+
+// binder is who binds claims, and the fields by which.
+type binder struct{ noun, subject, claims string }
+
+var (
+	aRole   = binder{"role", "bound_subject", "bound_claims"}
+	aClient = binder{"client", "federated_subject", "federated_claims"}
+)
+
+// bindings are the claims that a role or a client binds, by their canonical names.
 type bindings map[string]binding
 
 type binding struct {
@@ -47,7 +65,7 @@ type binding struct {
 	values    []wanted
 }
 
-// wanted is a value to which bound_subject or bound_claims bind a claim.
+// wanted is a value to which a claim is bound.
 type wanted struct {
 	field   string
 	text    string // "" if it is not a string
@@ -59,22 +77,31 @@ func (r *Role) bindings() bindings {
 	for _, name := range r.compiled.condition.Claims("subject") {
 		bound[canonical(name)] = binding{mentioned: true}
 	}
-	for _, name := range slices.Sorted(maps.Keys(r.BoundClaims)) {
-		b := bound[canonical(name)]
-		values, ok := r.BoundClaims[name].([]any)
+	bound.addClaims(aRole, r.BoundClaims, r.BoundClaimsType)
+	bound.addSubject(aRole, r.BoundSubject)
+	return bound
+}
+
+func (b bindings) addClaims(by binder, claims map[string]any, match string) {
+	for _, name := range slices.Sorted(maps.Keys(claims)) {
+		bound := b[canonical(name)]
+		values, ok := claims[name].([]any)
 		if !ok {
-			values = []any{r.BoundClaims[name]}
+			values = []any{claims[name]}
 		}
 		for _, v := range values {
 			text, _ := v.(string)
-			b.values = append(b.values, wanted{"bound_claims", text, r.BoundClaimsType == MatchGlob && strings.Contains(text, "*")})
+			bound.values = append(bound.values, wanted{by.claims, text, match == MatchGlob && strings.Contains(text, "*")})
 		}
-		bound[canonical(name)] = b
+		b[canonical(name)] = bound
 	}
-	if r.BoundSubject != "" { // must match as well, and is not a pattern
-		bound["sub"] = binding{values: []wanted{{field: "bound_subject", text: r.BoundSubject}}}
+}
+
+// addSubject binds the subject, which must match as well and is not a pattern.
+func (b bindings) addSubject(by binder, subject string) {
+	if subject != "" {
+		b["sub"] = binding{values: []wanted{{field: by.subject, text: subject}}}
 	}
-	return bound
 }
 
 // canonical names a claim of the token itself without a pointer.
@@ -85,17 +112,17 @@ func canonical(name string) string {
 	return name
 }
 
-func (b bindings) lint(issuer IssuerFacts) ([]string, error) {
+func (b bindings) lint(by binder, issuer IssuerFacts) ([]string, error) {
 	s, own := serviceOf(issuer)
 	if s.check != nil {
-		if err := s.check(b, issuer); err != nil {
+		if err := s.check(b, by, issuer); err != nil {
 			return nil, err
 		}
 	}
 	var out []string
-	if problem := s.untied(b); problem != "" {
+	if problem := s.untied(b, by); problem != "" {
 		if !own {
-			return nil, denial.Field("bound_claims", "issuer %q: %s", issuer.Name, problem)
+			return nil, denial.Field(by.claims, "issuer %q: %s", issuer.Name, problem)
 		}
 		out = append(out, fmt.Sprintf("issuer %q: %s", issuer.Name, problem))
 	}
@@ -122,18 +149,22 @@ func about(claims []string) string {
 // conditions see of the configuration.
 var everyToken = []string{"issuer", "iss", "aud", "exp", "nbf", "iat", "jti"}
 
-// untied tells why the role takes tokens of others; "" if it does not.
-func (s service) untied(b bindings) string {
+// OfEveryToken tells whether a claim, which may be named by a pointer, says nothing
+// of whose a token is.
+func OfEveryToken(name string) bool { return slices.Contains(everyToken, token.SplitPointer(name)[0]) }
+
+// untied tells why tokens of others are taken; "" if they are not.
+func (s service) untied(b bindings, by binder) string {
 	if s.whose == "" {
 		return ""
 	}
 	if len(s.requires) == 0 {
 		for name := range b {
-			if !slices.Contains(everyToken, token.SplitPointer(name)[0]) {
+			if !OfEveryToken(name) {
 				return ""
 			}
 		}
-		return fmt.Sprintf("%s, and the role binds nothing but audiences: bind %s", s.whose, s.bind)
+		return fmt.Sprintf("%s, and the %s binds nothing but audiences: bind %s", s.whose, by.noun, s.bind)
 	}
 	var names []string
 	open := ""
@@ -148,7 +179,7 @@ func (s service) untied(b bindings) string {
 		names = append(names, t.claim)
 	}
 	if open == "" {
-		open = "the role binds none of " + token.List(names)
+		open = "the " + by.noun + " binds none of " + token.List(names)
 	}
 	return fmt.Sprintf("%s, and %s: bind %s", s.whose, open, s.bind)
 }
@@ -216,13 +247,13 @@ func (a advice) matches(v wanted) bool {
 
 // checkPointers refuses names that look like the members of the kubernetes.io
 // claim and are not: the dot is part of its name, and a member takes a pointer.
-func (b bindings) checkPointers(issuer IssuerFacts) error {
+func (b bindings) checkPointers(by binder, issuer IssuerFacts) error {
 	for _, name := range slices.Sorted(maps.Keys(b)) {
 		member := kubernetesMember.FindStringSubmatch(name)
 		if member == nil || b[name].values == nil {
 			continue
 		}
-		return denial.Field("bound_claims", "issuer %q: no token has a claim %q: members of kubernetes.io are named by JSON pointer: write %q",
+		return denial.Field(by.claims, "issuer %q: no token has a claim %q: members of kubernetes.io are named by JSON pointer: write %q",
 			issuer.Name, name, "/kubernetes.io/"+memberNames.Replace(member[1]))
 	}
 	return nil
@@ -235,7 +266,7 @@ var memberNames = strings.NewReplacer("serviceaccount/service-account.", "servic
 
 // checkSPIFFE refuses subjects of another trust domain and patterns that do not
 // end where a path segment does: spiffe://a/ns/prod* also fits prod-evil.
-func (b bindings) checkSPIFFE(issuer IssuerFacts) error {
+func (b bindings) checkSPIFFE(by binder, issuer IssuerFacts) error {
 	domain, all := issuer.URL+"/", b["sub"].values
 	outside := func(v wanted) bool {
 		before, _, _ := strings.Cut(v.text, "*")
@@ -252,9 +283,9 @@ func (b bindings) checkSPIFFE(issuer IssuerFacts) error {
 		switch {
 		case !v.pattern:
 		case !strings.HasPrefix(before, domain):
-			return denial.Field("bound_claims", `issuer %q: the pattern %q of "sub" leaves the trust domain open: begin it with %q`, issuer.Name, v.text, domain)
+			return denial.Field(by.claims, `issuer %q: the pattern %q of "sub" leaves the trust domain open: begin it with %q`, issuer.Name, v.text, domain)
 		case after != "" || !strings.HasSuffix(before, "/"):
-			return denial.Field("bound_claims", `issuer %q: the pattern %q of "sub" does not end with a whole segment of the path, so that it fits other workloads too: `+
+			return denial.Field(by.claims, `issuer %q: the pattern %q of "sub" does not end with a whole segment of the path, so that it fits other workloads too: `+
 				`use one "*", after the last slash, or the exact SPIFFE ID`, issuer.Name, v.text)
 		}
 	}

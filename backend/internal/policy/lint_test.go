@@ -344,8 +344,8 @@ func TestLintWarns(t *testing.T) {
 			`issuer "k8s": ["/kubernetes.io/serviceaccount/name"]: an account of that name in any namespace fits: bind sub, or /kubernetes.io/namespace`,
 		}},
 
-		{"spiffe: audiences alone", onSPIFFE, audienceOnly, []string{`issuer "mesh": every workload of the trust domain fits: bind bound_subject to one SPIFFE ID`}},
-		{"SP-2 a pattern of whole segments", onSPIFFE, bindGlobSub("spiffe://example.org/ns/prod/*"), []string{`issuer "mesh": ["sub"]: the pattern fits workloads that are yet to be registered: bind bound_subject to one SPIFFE ID`}},
+		{"spiffe: audiences alone", onSPIFFE, audienceOnly, []string{`issuer "mesh": every workload of the trust domain fits: bind sub to one SPIFFE ID`}},
+		{"SP-2 a pattern of whole segments", onSPIFFE, bindGlobSub("spiffe://example.org/ns/prod/*"), []string{`issuer "mesh": ["sub"]: the pattern fits workloads that are yet to be registered: bind sub to one SPIFFE ID`}},
 		{"IS-1 vault: metadata", onVault, bind(map[string]any{"/metadata/team": "platform"}), []string{`issuer "vault": names and metadata of an entity can be edited: bind sub, which is its id`}},
 
 		{"IS-1 buildkite: slugs, on any branch", onBuildkite, bind(map[string]any{"organization_slug": "acme", "pipeline_slug": "p"}), []string{`issuer "bk": ["organization_slug", "pipeline_slug"]: ` + slugs, branches}},

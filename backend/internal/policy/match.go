@@ -109,28 +109,28 @@ func integer(v any) (int64, bool) {
 	return int64(f), f == math.Trunc(f) && math.Abs(f) <= maxExact
 }
 
-// checkBoundClaims checks the form of bound_claims: each claim is bound to one
+// checkBoundClaims checks the form of bound claims: each claim is bound to one
 // or more strings, booleans or integers.
-func checkBoundClaims(bound map[string]any, how string) error {
+func checkBoundClaims(field string, bound map[string]any, how string) error {
 	if len(bound) > maxItems {
-		return denial.Field("bound_claims", "has more than %d elements", maxItems)
+		return denial.Field(field, "has more than %d elements", maxItems)
 	}
 	for _, name := range slices.Sorted(maps.Keys(bound)) {
 		if name == "" || name == "/" {
-			return denial.Field("bound_claims", "has a claim without a name")
+			return denial.Field(field, "has a claim without a name")
 		}
 		wants, ok := bound[name].([]any)
 		if !ok {
 			wants = []any{bound[name]}
 		}
 		if len(wants) > maxItems {
-			return denial.Field("bound_claims", "claim %q has more than %d values", name, maxItems)
+			return denial.Field(field, "claim %q has more than %d values", name, maxItems)
 		}
 		if len(wants) == 0 {
-			return denial.Field("bound_claims", "claim %q has an empty list of values: nothing could match it", name)
+			return denial.Field(field, "claim %q has an empty list of values: nothing could match it", name)
 		}
 		for _, want := range wants {
-			if err := checkWanted(name, want, how); err != nil {
+			if err := checkWanted(field, name, want, how); err != nil {
 				return err
 			}
 		}
@@ -138,15 +138,15 @@ func checkBoundClaims(bound map[string]any, how string) error {
 	return nil
 }
 
-func checkWanted(name string, want any, how string) error {
+func checkWanted(field, name string, want any, how string) error {
 	_, isInteger := integer(want)
 	switch want := want.(type) {
 	case string:
 		if want == "" {
-			return denial.Field("bound_claims", "claim %q has an empty value", name)
+			return denial.Field(field, "claim %q has an empty value", name)
 		}
 		if how == MatchGlob && strings.Trim(want, "*") == "" {
-			return denial.Field("bound_claims", "claim %q: the pattern %q matches every value", name, want)
+			return denial.Field(field, "claim %q: the pattern %q matches every value", name, want)
 		}
 		return nil
 	case bool:
@@ -155,5 +155,5 @@ func checkWanted(name string, want any, how string) error {
 	if isInteger {
 		return nil
 	}
-	return denial.Field("bound_claims", "claim %q must be bound to a string, a boolean, an integer below 2^53, or a list of them", name)
+	return denial.Field(field, "claim %q must be bound to a string, a boolean, an integer below 2^53, or a list of them", name)
 }

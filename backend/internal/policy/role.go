@@ -55,11 +55,17 @@ type Role struct {
 	Claims  map[string]string `json:"claims"`
 
 	// How.
+	Format        string        `json:"format"`
 	Key           string        `json:"key"`
 	Type          string        `json:"typ"`
 	TTL           time.Duration `json:"ttl"`
 	MaxTTL        time.Duration `json:"max_ttl"`
 	GenerateLease bool          `json:"generate_lease"`
+	// Binding is what the token is bound to; SubjectBinding what becomes of a subject
+	// token that is bound.
+	Binding        string `json:"binding"`
+	SubjectBinding string `json:"subject_binding"`
+	RateLimit      int    `json:"rate_limit"` // tokens a minute for each subject; 0 for no limit
 
 	compiled expressions
 }
@@ -69,10 +75,11 @@ type Role struct {
 func (r *Role) Ref() string { return r.Name + ":" + r.ID }
 
 // The values of subject_source and actor_source, bound_claims_type,
-// subject_scopes, delegation and may_act.
+// subject_scopes, delegation, may_act and format.
 const (
 	SourceToken  = "token"
 	SourceCaller = "caller"
+	SourceClient = "client" // of actor_source alone
 
 	MatchString = "string"
 	MatchGlob   = "glob"
@@ -87,7 +94,22 @@ const (
 
 	MayActHonor   = "honor" // decides if the subject token has it
 	MayActRequire = "require"
+
+	BindNone = "none"
+	BindDPoP = "dpop" // the key of a proof (RFC 9449)
+	BindMTLS = "mtls" // the certificate of the connection (RFC 8705)
+	BindAny  = "any"
+
+	SubjectProve  = "prove"  // the request proves the key that the subject token is bound to
+	SubjectReject = "reject" // a bound subject token is refused
+	SubjectRebind = "rebind" // the client need not prove it: the answer is bound to its own
+
+	FormatJWT    = "jwt"
+	FormatOpaque = "opaque" // the claims are kept here, and the token leads to them
 )
+
+// typeDefault is the "typ" of RFC 9068.
+const typeDefault = "at+jwt"
 
 // NewRole returns a role with the defaults of every field that has one. It
 // allows nothing yet.
@@ -95,7 +117,8 @@ func NewRole(id, name string) *Role {
 	return &Role{
 		ID: id, Name: name, SubjectSource: SourceToken, BoundClaimsType: MatchString,
 		Delegation: DelegationForbidden, ActorSource: SourceToken, MayAct: MayActHonor,
-		SubjectScopes: ScopesIntersect, Type: "at+jwt", GenerateLease: true,
+		SubjectScopes: ScopesIntersect, Format: FormatJWT, Type: typeDefault, GenerateLease: true,
+		Binding: BindNone, SubjectBinding: SubjectProve,
 	}
 }
 
@@ -111,7 +134,8 @@ func (r *Role) UnmarshalJSON(data []byte) error {
 // keys, issuers and guardrails of the mount.
 func (r *Role) Validate() error {
 	checks := []func() error{
-		r.checkChoices, r.Compile, r.checkWho, r.checkCaller, r.checkDelegation, r.checkExpressions, r.checkTargets, r.checkScopes, r.checkTTL,
+		r.checkChoices, r.Compile, r.checkWho, r.checkCaller, r.checkDelegation, r.checkExpressions, r.checkTargets, r.checkScopes,
+		r.checkFormat, r.checkTTL, r.checkBinding,
 	}
 	for _, check := range checks {
 		if err := check(); err != nil {
@@ -129,10 +153,13 @@ func (r *Role) checkChoices() error {
 		{"subject_source", r.SubjectSource, []string{SourceToken, SourceCaller}},
 		{"bound_claims_type", r.BoundClaimsType, []string{MatchString, MatchGlob}},
 		{"delegation", r.Delegation, []string{DelegationForbidden, DelegationOptional, DelegationRequired}},
-		{"actor_source", r.ActorSource, []string{SourceToken, SourceCaller}},
+		{"actor_source", r.ActorSource, []string{SourceToken, SourceCaller, SourceClient}},
 		{"may_act", r.MayAct, []string{MayActHonor, MayActRequire}},
 		{"subject_scopes", r.SubjectScopes, []string{ScopesIntersect, ScopesMap, ScopesIgnore}},
-		{"typ", r.Type, []string{"at+jwt", "JWT"}},
+		{"format", r.Format, []string{FormatJWT, FormatOpaque}},
+		{"typ", r.Type, []string{typeDefault, "JWT"}},
+		{"binding", r.Binding, []string{BindNone, BindDPoP, BindMTLS, BindAny}},
+		{"subject_binding", r.SubjectBinding, []string{SubjectProve, SubjectReject, SubjectRebind}},
 	} {
 		if !slices.Contains(c.allowed, c.value) {
 			return denial.Field(c.field, "%q is not one of %s", c.value, token.List(c.allowed))
@@ -144,7 +171,7 @@ func (r *Role) checkChoices() error {
 // checkWho refuses a role that binds nothing: it would take every token of its
 // issuers.
 func (r *Role) checkWho() error {
-	if err := checkBoundClaims(r.BoundClaims, r.BoundClaimsType); err != nil {
+	if err := checkBoundClaims("bound_claims", r.BoundClaims, r.BoundClaimsType); err != nil {
 		return err
 	}
 	if r.SubjectSource == SourceCaller {
@@ -221,6 +248,40 @@ func (r *Role) checkScopes() error {
 		if s, ok := outside(to, r.AllowedScopes); ok {
 			return denial.Field("scope_map", "%q maps to %q, which is not in allowed_scopes", from, s)
 		}
+	}
+	return nil
+}
+
+// maxRate is the highest rate_limit: what is above it limits nothing.
+const maxRate = 1_000_000
+
+// checkBinding refuses what no request could meet, and what would mean nothing.
+func (r *Role) checkBinding() error {
+	switch {
+	case r.Binding == BindNone && r.SubjectBinding != SubjectProve:
+		return denial.Field("subject_binding", "means nothing while binding is %q: a subject token that is bound is refused", BindNone)
+	case r.Binding != BindNone && r.NeedsCaller():
+		return denial.Field("binding", "must be %q in a role that asks for the Vault caller: only an OAuth client can prove a key", BindNone)
+	case r.RateLimit < 0 || r.RateLimit > maxRate:
+		return denial.Field("rate_limit", "must be from 0 (no limit) to %d tokens a minute", maxRate)
+	case r.Binding == BindDPoP && r.Type == "JWT":
+		return denial.Field("binding", "%q makes access tokens: leave typ at at+jwt", BindDPoP)
+	}
+	return nil
+}
+
+// Opaque tells whether the role's tokens are opaque, and so are signed by no key.
+func (r *Role) Opaque() bool { return r.Format == FormatOpaque }
+
+// checkFormat refuses fields that would silently mean nothing.
+func (r *Role) checkFormat() error {
+	switch {
+	case !r.Opaque():
+		return nil
+	case r.Key != "":
+		return denial.Field("key", "must be empty when format is %q: no key signs an opaque token", FormatOpaque)
+	case r.Type != typeDefault:
+		return denial.Field("typ", "must be left at %q when format is %q: an opaque token has no header", typeDefault, FormatOpaque)
 	}
 	return nil
 }

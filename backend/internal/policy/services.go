@@ -18,7 +18,7 @@ type service struct {
 	advice []advice
 	// texts are claims that look like numbers or booleans and are strings.
 	texts []string
-	check func(bindings, IssuerFacts) error
+	check func(bindings, binder, IssuerFacts) error
 }
 
 // tie is a claim that ties a token to one owner. If it is bound to a pattern,
@@ -162,10 +162,10 @@ var kubernetes = service{
 
 var spiffe = service{
 	advice: []advice{
-		{unless: []string{"sub"}, text: "every workload of the trust domain fits: bind bound_subject to one SPIFFE ID"},
+		{unless: []string{"sub"}, text: "every workload of the trust domain fits: bind sub to one SPIFFE ID"},
 		{
 			when: []string{"sub"}, like: regexp.MustCompile(`^spiffe:.*\*`),
-			text: "the pattern fits workloads that are yet to be registered: bind bound_subject to one SPIFFE ID",
+			text: "the pattern fits workloads that are yet to be registered: bind sub to one SPIFFE ID",
 		},
 	},
 	check: bindings.checkSPIFFE,

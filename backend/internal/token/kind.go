@@ -19,8 +19,15 @@ type Kind struct {
 // accessTokenClaims are RFC 9068 §2.2, and our own txn and lineage.
 var accessTokenClaims = []string{"iss", "exp", "aud", "sub", "client_id", "iat", "jti", "txn", "lineage"}
 
+// IntrospectionType is the "typ" of a signed introspection answer (RFC 9701 §5).
+const IntrospectionType = "token-introspection+jwt"
+
 // Kinds are all kinds that we sign.
 var Kinds = []Kind{
+	{ // A signed introspection answer: about a token, and none itself.
+		Type: IntrospectionType, Required: []string{"iss", "aud", "iat", "token_introspection"},
+		Forbidden: []string{"sub", "exp", "jti", "client_id", "scope", "lineage", "status_list"},
+	},
 	{ // An RFC 9068 access token.
 		Type: "at+jwt", Required: accessTokenClaims, Forbidden: []string{"nonce", "at_hash", "status_list", "token_introspection"},
 		Subject: true, Introspected: true,

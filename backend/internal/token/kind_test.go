@@ -50,31 +50,49 @@ func TestKindOf(t *testing.T) {
 			t.Errorf("%q: got %q, %t", typ, k.Type, ok)
 		}
 	}
-	for _, typ := range []string{"", "JOSE", "dpop+jwt", "statuslist+jwt", "token-introspection+jwt", "txntoken+jwt", "x/at+jwt"} {
+	for _, typ := range []string{"", "JOSE", "dpop+jwt", "statuslist+jwt", "txntoken+jwt", "x/at+jwt"} {
 		if k, ok := token.KindOf(typ); ok || k.Type != "" || k.Subject || k.Introspected {
 			t.Errorf("%q: got %+v, want the kind that is accepted nowhere", typ, k)
 		}
 	}
 }
 
-func TestKindCheck(t *testing.T) {
-	complete := token.Claims{}
-	for _, name := range []string{"iss", "exp", "aud", "sub", "client_id", "iat", "jti", "txn", "lineage"} {
-		complete[name] = "x"
+// A signed introspection answer is none of the kinds that are tokens.
+func TestIntrospectionAnswerIsAcceptedNowhere(t *testing.T) {
+	k, ok := token.KindOf("application/token-introspection+jwt")
+	if !ok || k.Subject || k.Introspected {
+		t.Errorf("got %+v, %t", k, ok)
 	}
-	for _, k := range token.Kinds {
-		t.Run(k.Type, func(t *testing.T) {
-			if why := k.Check(complete); why != "" {
-				t.Errorf("a complete token: %s", why)
+}
+
+func TestKindCheck(t *testing.T) {
+	accessToken := []string{"iss", "exp", "aud", "sub", "client_id", "iat", "jti", "txn", "lineage"}
+	notInOne := []string{"nonce", "at_hash", "status_list", "token_introspection"}
+	for _, tt := range []struct {
+		kind                string
+		required, forbidden []string
+	}{
+		{"at+jwt", accessToken, notInOne},
+		{"JWT", accessToken, notInOne},
+		{token.IntrospectionType, []string{"iss", "aud", "iat", "token_introspection"}, []string{"sub", "exp", "jti", "client_id", "scope", "lineage", "status_list"}},
+	} {
+		t.Run(tt.kind, func(t *testing.T) {
+			k, ok := token.KindOf(tt.kind)
+			complete := token.Claims{}
+			for _, name := range tt.required {
+				complete[name] = "x"
 			}
-			for name := range complete {
+			if why := k.Check(complete); !ok || why != "" {
+				t.Errorf("a complete one: %t %s", ok, why)
+			}
+			for _, name := range tt.required {
 				claims := maps.Clone(complete)
 				delete(claims, name)
 				if why := k.Check(claims); why != name+" is missing" {
 					t.Errorf("without %s: got %q", name, why)
 				}
 			}
-			for _, name := range []string{"nonce", "at_hash", "status_list", "token_introspection"} {
+			for _, name := range tt.forbidden {
 				claims := maps.Clone(complete)
 				claims[name] = nil
 				if why := k.Check(claims); why != name+" is forbidden" {
