@@ -16,8 +16,11 @@ import (
 	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/hashicorp/vault/sdk/logical"
 
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/client"
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/dpop"
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/exchange"
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/issuer"
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/ratelimit"
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/revocation"
 )
 
@@ -51,7 +54,11 @@ type backend struct {
 	mu                sync.Mutex
 	revocationsLoaded bool
 	issuers           map[string]*issuer.Issuer // of the last snapshot: their keys are worth keeping
+	clients           map[string]*client.Client // the same
 	unreadable        []string                  // entries that the last load left out
+
+	assertions assertions
+	proofs     *dpop.Checker
 
 	exchanger exchange.Exchanger
 	mountTTL  mountTTL
@@ -68,19 +75,30 @@ func New(ctx context.Context, conf *logical.BackendConfig, o Options) (logical.B
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	b := &backend{now: o.Now, metrics: newMetrics()}
-	b.exchanger = exchange.Exchanger{Now: o.Now, Revocations: &b.revocations}
+	proofs, err := newProofs()
+	if err != nil {
+		return nil, err
+	}
+	limits, err := ratelimit.New(ratelimit.DefaultParties)
+	if err != nil {
+		return nil, err
+	}
+	b := &backend{now: o.Now, metrics: newMetrics(), proofs: proofs}
+	b.exchanger = exchange.Exchanger{Now: o.Now, Revocations: &b.revocations, Limits: limits}
 	b.mountTTL.now = o.Now
 	b.Backend = &framework.Backend{
 		Help:           help,
 		BackendType:    logical.TypeLogical,
 		RunningVersion: Version,
 		PathsSpecial: &logical.Paths{
-			Unauthenticated: []string{".well-known/keys", ".well-known/openid-configuration"},
-			SealWrapStorage: []string{keyPrefix, secretPath, issuerPrefix},
+			Unauthenticated: []string{
+				".well-known/keys", ".well-known/openid-configuration", ".well-known/oauth-authorization-server",
+				oauthPrefix + "token", oauthPrefix + "introspect", oauthPrefix + "revoke",
+			},
+			SealWrapStorage: []string{keyPrefix, secretPath, issuerPrefix, clientPrefix},
 		},
 		Paths: slices.Concat(
-			b.configPaths(), b.issuerPaths(), b.keyPaths(), b.rolePaths(),
+			b.configPaths(), b.issuerPaths(), b.keyPaths(), b.rolePaths(), b.clientPaths(), b.oauthPaths(),
 			b.exchangePaths(), b.explainPaths(), b.tokenPaths(), b.wellKnownPaths(), b.metricsPaths(),
 		),
 		Secrets:        []*framework.Secret{b.leasedToken()},
@@ -95,6 +113,9 @@ func New(ctx context.Context, conf *logical.BackendConfig, o Options) (logical.B
 // and turns a panic into an error: the process serves every mount of the engine.
 func (b *backend) HandleRequest(ctx context.Context, req *logical.Request) (resp *logical.Response, err error) {
 	defer b.recoverTo(req, &err)
+	if isOAuth(req) {
+		return b.handleOAuth(ctx, req)
+	}
 	if err := checkCredentialFields(req); err != nil {
 		return b.refuse(req, err)
 	}
@@ -106,7 +127,7 @@ func (b *backend) HandleRequest(ctx context.Context, req *logical.Request) (resp
 // framework checks fields here too, and would repeat them.
 func (b *backend) HandleExistenceCheck(ctx context.Context, req *logical.Request) (found, exists bool, err error) {
 	defer b.recoverTo(req, &err)
-	if checkCredentialFields(req) != nil {
+	if isOAuth(req) || checkCredentialFields(req) != nil {
 		return true, true, nil
 	}
 	return b.Backend.HandleExistenceCheck(ctx, req)
@@ -133,6 +154,13 @@ func (b *backend) initialize(ctx context.Context, req *logical.InitializationReq
 // Enterprise): the next request loads it. It waits for a load that is under way,
 // which may have read what was there before.
 func (b *backend) invalidate(_ context.Context, path string) {
+	if strings.HasPrefix(path, recordPrefix) {
+		return // never cached, and one is written with every opaque token
+	}
+	if strings.HasPrefix(path, assertionPrefix) {
+		b.assertions.forget()
+		return
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if strings.HasPrefix(path, revocationPrefix) {

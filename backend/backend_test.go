@@ -34,12 +34,17 @@ type meteredStorage struct {
 	logical.InmemStorage
 	reads, writes atomic.Int64
 	failPut       func(path string) bool
+	failGet       func(path string) bool
+	failDelete    func(path string) bool
 }
 
 var errStorage = errors.New("storage is down")
 
 func (s *meteredStorage) Get(ctx context.Context, path string) (*logical.StorageEntry, error) {
 	s.reads.Add(1)
+	if s.failGet != nil && s.failGet(path) {
+		return nil, errStorage
+	}
 	return s.InmemStorage.Get(ctx, path)
 }
 
@@ -58,6 +63,9 @@ func (s *meteredStorage) Put(ctx context.Context, entry *logical.StorageEntry) e
 
 func (s *meteredStorage) Delete(ctx context.Context, path string) error {
 	s.writes.Add(1)
+	if s.failDelete != nil && s.failDelete(path) {
+		return errStorage
+	}
 	return s.InmemStorage.Delete(ctx, path)
 }
 
@@ -196,7 +204,8 @@ func (m *mount) active(token any) bool {
 func TestSecretsAreSealWrapped(t *testing.T) {
 	m := newMount(t)
 	wrapped := m.backend.SpecialPaths().SealWrapStorage
-	for _, path := range []string{"key/", "pseudonym-secret", "issuer/"} {
+	m.write("clients/gateway", map[string]any{"auth_method": "client_secret_basic", "role": "unleased"})
+	for _, path := range []string{"key/", "pseudonym-secret", "issuer/", "client/"} {
 		if !slices.Contains(wrapped, path) {
 			t.Errorf("%s is not among %v", path, wrapped)
 		}
@@ -312,7 +321,7 @@ func TestRestartLosesNothing(t *testing.T) {
 // spoil makes a stored entry one of a later version of the engine.
 func (m *mount) spoil(path string) {
 	m.t.Helper()
-	m.replaceStored(path, `"version":2`, `"version":3`)
+	m.replaceStored(path, `"version":3`, `"version":4`)
 }
 
 // replaceStored changes what is stored, and makes the mount anew from it.
@@ -338,8 +347,8 @@ func TestFieldsOfLaterAreDefaults(t *testing.T) {
 	m := newMount(t)
 	config, role := m.read("config"), m.read("roles/orders")
 	m.replaceStored("config", `"max_delegation_depth":4,`, "")
-	m.replaceStored("config", `"version":2`, `"version":1`)
-	m.replaceStored("role/orders", `"version":2`, `"version":1`)
+	m.replaceStored("config", `"version":3`, `"version":1`)
+	m.replaceStored("role/orders", `"version":3`, `"version":1`)
 	m.replaceStored("role/orders", `"delegation":"forbidden","actor_source":"token",`, "")
 	m.replaceStored("role/orders", `"may_act":"honor",`, "")
 	wantEqual(t, "config", m.read("config"), config)
@@ -372,7 +381,7 @@ func TestUnreadableRoleOrIssuerIsLeftOut(t *testing.T) {
 	token := m.exchange("unleased").Data["access_token"]
 	lost := m.exchange("orders").Data["access_token"]
 	m.spoil("role/orders")
-	if !strings.Contains(m.log.String(), `storage entry \"role/orders\" has version 3`) {
+	if !strings.Contains(m.log.String(), `storage entry \"role/orders\" has version 4`) {
 		t.Errorf("log: %s", m.log)
 	}
 	subject := map[string]any{"subject_token": m.idp.Sign(t, m.idp.Claims(m.now, nil))}

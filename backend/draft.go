@@ -7,6 +7,7 @@ import (
 
 	"github.com/hashicorp/vault/sdk/framework"
 
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/client"
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/denial"
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/exchange"
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/issuer"
@@ -22,6 +23,7 @@ const (
 	ObjectIssuer = "issuer"
 	ObjectKey    = "key"
 	ObjectRole   = "role"
+	ObjectClient = "client"
 )
 
 // drafts are the fields of each object, and how a write onto nothing reads them.
@@ -51,6 +53,11 @@ var drafts = map[string]struct {
 			return roleData(r), err
 		}
 		return roleData(r), r.Validate()
+	}},
+	ObjectClient: {clientFields, clientResponse, func(d *framework.FieldData, name string) (map[string]any, error) {
+		c := client.Draft(name)
+		readClient(d, c)
+		return clientData(c), c.Validate()
 	}},
 }
 
@@ -102,6 +109,8 @@ func Choices(object, field string) []string {
 		return issuer.Types
 	case ObjectKey + ".algorithm":
 		return keyring.Algorithms()
+	case ObjectClient + ".auth_method":
+		return client.Methods
 	}
 	return nil
 }

@@ -36,6 +36,14 @@ func TestDraftIsWhatAWriteDoes(t *testing.T) {
 		{"role with a misspelt condition", backend.ObjectRole, map[string]any{
 			"issuers": []any{"idp"}, "condition": "subjet.sub == 'a'", "allowed_audiences": []any{"https://orders.example.com"},
 		}},
+		{"client", backend.ObjectClient, map[string]any{
+			"auth_method": "private_key_jwt", "jwks_url": "https://gateway.example/jwks", "audiences": []any{"https://orders.example"},
+		}},
+		{"client of a federation", backend.ObjectClient, map[string]any{
+			"auth_method": "federated_jwt", "federated_issuer": "idp", "federated_claims": map[string]any{"team": "a"},
+		}},
+		{"client of no method", backend.ObjectClient, map[string]any{"audiences": []any{"https://orders.example"}}},
+		{"client without authentication", backend.ObjectClient, map[string]any{"auth_method": "none"}},
 		{"role with a scope map of numbers", backend.ObjectRole, map[string]any{"scope_map": map[string]any{"a": 1}}},
 	}
 	for _, tt := range tests {

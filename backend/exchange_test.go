@@ -152,6 +152,32 @@ func TestMisplacedTokenIsNotRepeated(t *testing.T) {
 		`invalid_request: parameters: the name of a parameter is longer than 64 characters`)
 }
 
+// An opaque token is short enough to be repeated whole where a JWT is cut off.
+func TestMisplacedOpaqueTokenIsNotRepeated(t *testing.T) {
+	m := newOpaqueMount(t)
+	token, subject := m.opaque(), m.idp.Sign(t, m.idp.Claims(m.now, nil))
+	for _, c := range []struct {
+		path string
+		data map[string]any
+		text string
+	}{
+		{"exchange/orders", map[string]any{"subject_token": subject, token: ""}, `invalid_request: parameters: the name of a parameter begins as an opaque token does`},
+		{"roles/orders", map[string]any{token: ""}, `invalid_request: parameters: the name of a parameter begins as an opaque token does`},
+		{"exchange/orders", map[string]any{"subject_token": subject, "ttl": token}, `invalid_request: ttl: is not a duration such as 5m`},
+		{"exchange/orders", map[string]any{"subject_token": subject, "audience": token}, `invalid_target: allowed_audiences: the role "orders" does not allow the audience ["[redacted]"]`},
+		{"exchange/orders", map[string]any{"subject_token": subject, "scope": token}, `invalid_scope: allowed_scopes: the role "orders" does not allow the scope ["[redacted]"]`},
+		{"exchange/orders", map[string]any{"subject_token": subject, "subject_token_type": token}, `invalid_request: subject_token_type: ["[redacted]"] is not supported: use one of ["urn:ietf:params:oauth:token-type:jwt", "urn:ietf:params:oauth:token-type:id_token", "urn:ietf:params:oauth:token-type:access_token"]`},
+		{"exchange/" + token, map[string]any{"subject_token": subject}, `invalid_request: role: the role ["[redacted]"] does not exist`},
+		{"roles/orders", map[string]any{"key": token}, `invalid_request: key: key "[redacted]" does not exist: create it with keys/[redacted], or use one of ["main"]`},
+	} {
+		m.wantRefused(logical.UpdateOperation, c.path, c.data, c.text)
+	}
+	explained := asJSON(t, m.write("explain/orders", map[string]any{"subject_token": subject, "audience": token}).Data)
+	if strings.Contains(explained, token) || strings.Contains(m.log.String(), token) {
+		t.Errorf("the token is in %s or in the log", explained)
+	}
+}
+
 // A token from a file or a pipe often ends in a line break: revoking it must not
 // quietly do nothing.
 func TestWhiteSpaceAroundATokenIsNotPartOfIt(t *testing.T) {
@@ -171,10 +197,14 @@ func TestUnknownTokens(t *testing.T) {
 	m := newMount(t)
 	elsewhere := newMount(t)
 	for name, token := range map[string]string{
-		"garbage":               "garbage",
-		"another issuer's":      m.idp.Sign(t, m.idp.Claims(m.now, nil)),
-		"another mount's":       elsewhere.exchange("unleased").Data["access_token"].(string),
-		"one with a changed id": tamper(m.exchange("unleased").Data["access_token"].(string)),
+		"garbage":                                  "garbage",
+		"IN-9 an opaque one that nobody issued":    unknownOpaque(m.now),
+		"IN-9 another mount's opaque one":          newOpaqueMount(t).opaque(),
+		"IN-9 an opaque one that is cut off":       unknownOpaque(m.now)[:58],
+		"IN-9 an opaque one with a letter changed": changed(unknownOpaque(m.now)),
+		"another issuer's":                         m.idp.Sign(t, m.idp.Claims(m.now, nil)),
+		"another mount's":                          elsewhere.exchange("unleased").Data["access_token"].(string),
+		"one with a changed id":                    tamper(m.exchange("unleased").Data["access_token"].(string)),
 	} {
 		if m.active(token) {
 			t.Errorf("%s: active", name)

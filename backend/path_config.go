@@ -85,6 +85,7 @@ func readConfig(d *framework.FieldData, c *exchange.Config) {
 	set(d, "max_delegation_depth", &c.MaxDelegationDepth)
 	set(d, "allowed_audiences", (*[]string)(&c.AllowedAudiences))
 	set(d, "allowed_scopes", (*[]string)(&c.AllowedScopes))
+	set(d, "token_endpoint_aliases", &c.TokenEndpointAliases)
 	setDuration(d, "default_ttl", &c.DefaultTTL)
 	setDuration(d, "max_ttl", &c.MaxTTL)
 	setDuration(d, "clock_skew_leeway", &c.ClockSkewLeeway)
@@ -170,6 +171,7 @@ func configData(c *exchange.Config) map[string]any {
 		"max_delegation_depth": c.MaxDelegationDepth,
 		"clock_skew_leeway":    seconds(c.ClockSkewLeeway), "jwks_max_age": seconds(c.JWKSMaxAge),
 		"allowed_audiences": list(c.AllowedAudiences), "allowed_scopes": list(c.AllowedScopes),
+		"token_endpoint_aliases": list(c.TokenEndpointAliases),
 	}
 }
 
@@ -240,6 +242,10 @@ var configFields = map[string]*framework.FieldSchema{
 	"allowed_scopes": {
 		Type:        framework.TypeCommaStringSlice,
 		Description: `Guardrail: the scopes that roles of this mount may allow, as patterns: "*" stands for any text at the end, and for any text without / ? # @ elsewhere. Without a pattern no scope is granted.`,
+	},
+	"token_endpoint_aliases": {
+		Type:        framework.TypeCommaStringSlice,
+		Description: `Other URLs under which clients know oauth/token, beyond the issuer's: what the "htu" of a DPoP proof may be too (RFC 9449 §4.3).`,
 	},
 	"jwks_max_age": {
 		Type:        framework.TypeDurationSecond,

@@ -49,19 +49,28 @@ func (b *backend) exchangeOperation(suffix string) map[logical.Operation]framewo
 }
 
 func (b *backend) exchange(ctx context.Context, req *logical.Request, d *framework.FieldData, s *exchange.Snapshot) (*logical.Response, error) {
-	request := b.readRequest(req, d)
+	answer, err := b.grant(ctx, req, s, b.readRequest(req, d))
+	if err != nil {
+		return nil, err
+	}
+	return b.answer(answer), nil
+}
+
+// grant runs the pipeline for a request from whatever entrance, and records what
+// came of it.
+func (b *backend) grant(ctx context.Context, req *logical.Request, s *exchange.Snapshot, request exchange.Request) (*exchange.Answer, error) {
 	began := b.now()
 	answer, err := b.exchanger.Exchange(ctx, s, request)
 	b.metrics.exchanged(knownRole(s, request.Role), answer, err, b.now().Sub(began))
 	if err != nil {
 		refusal := denial.From(err)
-		b.Logger().Info("exchange denied", "request_id", req.ID, "role", knownRole(s, request.Role), "stage", refusal.Stage,
+		b.Logger().Info("exchange denied", "request_id", req.ID, "role", knownRole(s, request.Role), "client_id", clientID(request), "stage", refusal.Stage,
 			"rule", refusal.Rule, "reason", refusal.Reason, "cause", refusal.Unwrap())
 		return nil, refusal
 	}
-	b.Logger().Debug("token exchanged", "request_id", req.ID, "role", answer.Role.Name, "jti", answer.ID,
+	b.Logger().Debug("token exchanged", "request_id", req.ID, "role", answer.Role.Name, "client_id", clientID(request), "jti", answer.ID,
 		"txn", answer.Chain, "subject", answer.Subject, "actor", currentActor(answer), "audience", answer.Audience)
-	return b.answer(answer), nil
+	return answer, nil
 }
 
 func (b *backend) readRequest(req *logical.Request, d *framework.FieldData) exchange.Request {
@@ -78,8 +87,17 @@ func (b *backend) readRequest(req *logical.Request, d *framework.FieldData) exch
 	setDuration(d, "ttl", &r.TTL)
 	r.Scope = splitWords(r.Scope)
 	r.MountMaxTTL = b.mountTTL.get(b.System())
+	r.Records = records{req.Storage}
 	r.Caller = func(context.Context) (*exchange.Caller, error) { return b.caller(req.EntityID) }
 	return r
+}
+
+// clientID names the OAuth client that asks; "" if none does.
+func clientID(r exchange.Request) string {
+	if r.Client == nil {
+		return ""
+	}
+	return r.Client.ID
 }
 
 // currentActor names who acts in the answer; "" if nobody does.

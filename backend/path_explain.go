@@ -10,6 +10,7 @@ import (
 	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/hashicorp/vault/sdk/logical"
 
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/client"
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/denial"
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/exchange"
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/token"
@@ -42,6 +43,9 @@ func (b *backend) explain(ctx context.Context, req *logical.Request, d *framewor
 	q := exchange.Question{Request: b.readRequest(req, d)}
 	set(d, "live", &q.Live)
 	var err error
+	if q.Client, err = readAsking(d, s, q.Role); err != nil {
+		return nil, err
+	}
 	if q.SubjectClaims, err = readClaims(d, "subject_claims"); err != nil {
 		return nil, err
 	}
@@ -54,6 +58,24 @@ func (b *backend) explain(ctx context.Context, req *logical.Request, d *framewor
 	}
 	b.metrics.explained(knownRole(s, q.Role), e.Refusal == nil)
 	return warn(&logical.Response{Data: explanation(e)}, e.Warnings), nil
+}
+
+// readAsking returns the OAuth client that is to be taken for the one that asks,
+// without its credentials; nil if none is.
+func readAsking(d *framework.FieldData, s *exchange.Snapshot, role string) (*client.Authenticated, error) {
+	id := ""
+	set(d, "client_id", &id)
+	if id == "" {
+		return nil, nil
+	}
+	c := s.Clients[id]
+	switch {
+	case c == nil:
+		return nil, denial.New(denial.InvalidRequest, denial.Parse, "client_id", "the client %s does not exist", token.List([]string{id}))
+	case c.Role != role:
+		return nil, denial.New(denial.InvalidRequest, denial.Parse, "client_id", "the client %q exchanges by another role: %s", id, token.List([]string{c.Role}))
+	}
+	return &client.Authenticated{Client: c}, nil
 }
 
 // readClaims reads claims that stand for a token, within the limits of one; nil if
@@ -118,6 +140,10 @@ var explainFields = plus(exchangeFields, map[string]*framework.FieldSchema{
 	"actor_claims": {
 		Type:        framework.TypeMap,
 		Description: "Claims that stand for actor_token, as a JSON object: they are taken as verified. Of a role whose actor is the caller: as subject_claims of one whose subject is.",
+	},
+	"client_id": {
+		Type:        framework.TypeString,
+		Description: "OAuth client that is taken for the one that asks, without its credentials. Default: none, as at exchange/ROLE.",
 	},
 	"live": {
 		Type:        framework.TypeBool,

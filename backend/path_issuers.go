@@ -147,6 +147,9 @@ func (b *backend) issuerDelete(ctx context.Context, req *logical.Request, d *fra
 		if users := s.UsersOfIssuer(name); len(users) > 0 {
 			return nil, denial.Field("name", "the issuer %q is accepted by the roles %s: take it out of their issuers first", name, token.List(users))
 		}
+		if users := s.ClientsOfIssuer(name); len(users) > 0 {
+			return nil, denial.Field("name", "the issuer %q makes the assertions of the clients %s: give them another federated_issuer first", name, token.List(users))
+		}
 		delete(s.Issuers, name)
 		return []change{remove(issuerPrefix + name)}, nil
 	})

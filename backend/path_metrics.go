@@ -25,7 +25,10 @@ type metrics struct {
 	duration     prometheus.Histogram
 	explanations *prometheus.CounterVec
 	delegated    *prometheus.CounterVec
+	opaque       *prometheus.CounterVec
+	tidied       prometheus.Counter
 	fetches      *prometheus.CounterVec
+	clients      *prometheus.CounterVec
 	revocations  prometheus.Counter
 	state        *prometheus.GaugeVec
 	issuerKeys   *prometheus.GaugeVec
@@ -51,14 +54,23 @@ func newMetrics() *metrics {
 		delegated: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "token_exchange_delegated_total", Help: "Tokens minted that name an actor, by role.",
 		}, []string{"role"}),
+		opaque: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "token_exchange_opaque_total", Help: "Opaque tokens minted, each with one write to storage, by role.",
+		}, []string{"role"}),
+		tidied: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "token_exchange_opaque_tidied_total", Help: "Records of opaque tokens deleted after their expiry.",
+		}),
 		fetches: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "token_exchange_issuer_fetches_total", Help: "Fetches of an issuer's keys, and questions about its opaque tokens, by result (ok, error).",
 		}, []string{"issuer", "result"}),
+		clients: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "token_exchange_client_failures_total", Help: "OAuth clients that did not prove who they are, by client and rule.",
+		}, []string{"client", "rule"}),
 		revocations: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "token_exchange_revocations_total", Help: "Tokens revoked, by lease or by request.",
 		}),
 		state: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "token_exchange_objects", Help: "Objects held, by kind: roles, issuers, keys, published_keys, revocations.",
+			Name: "token_exchange_objects", Help: "Objects held, by kind: roles, clients, issuers, keys, published_keys, revocations.",
 		}, []string{"kind"}),
 		issuerKeys: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "token_exchange_issuer_keys", Help: "Keys held of an issuer.",
@@ -67,7 +79,7 @@ func newMetrics() *metrics {
 			Name: "token_exchange_issuer_last_fetch_timestamp_seconds", Help: "When an issuer's keys were fetched last; 0 if never or inline.",
 		}, []string{"issuer"}),
 	}
-	m.registry.MustRegister(m.granted, m.denied, m.duration, m.explanations, m.delegated, m.fetches, m.revocations, m.state, m.issuerKeys, m.issuerFetch)
+	m.registry.MustRegister(m.granted, m.denied, m.duration, m.explanations, m.delegated, m.opaque, m.tidied, m.fetches, m.clients, m.revocations, m.state, m.issuerKeys, m.issuerFetch)
 	return m
 }
 
@@ -81,6 +93,9 @@ func (m *metrics) exchanged(role string, a *exchange.Answer, err error, took tim
 	m.granted.WithLabelValues(role).Inc()
 	if len(a.Acting) > 0 {
 		m.delegated.WithLabelValues(role).Inc()
+	}
+	if a.Role.Opaque() {
+		m.opaque.WithLabelValues(role).Inc()
 	}
 }
 
@@ -100,12 +115,14 @@ func (m *metrics) fetched(issuer string, err error) {
 	m.fetches.WithLabelValues(issuer, result).Inc()
 }
 
+func (m *metrics) clientFailed(client, rule string) { m.clients.WithLabelValues(client, rule).Inc() }
+
 func (m *metrics) revoked() { m.revocations.Inc() }
 
 // observe sets the gauges from the state of the mount.
 func (m *metrics) observe(s *exchange.Snapshot, revocations int, now time.Time) {
 	for kind, n := range map[string]int{
-		"roles": len(s.Roles), "issuers": len(s.Issuers), "keys": len(s.Keys),
+		"roles": len(s.Roles), "clients": len(s.Clients), "issuers": len(s.Issuers), "keys": len(s.Keys),
 		"published_keys": len(keyring.JWKS(s.Keys, now).Keys), "revocations": revocations,
 	} {
 		m.state.WithLabelValues(kind).Set(float64(n))

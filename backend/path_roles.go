@@ -12,6 +12,7 @@ import (
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/denial"
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/exchange"
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/policy"
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/token"
 )
 
 func (b *backend) rolePaths() []*framework.Path {
@@ -81,9 +82,13 @@ func readRole(d *framework.FieldData, r *policy.Role) error {
 	set(d, "allowed_audiences", &r.AllowedAudiences)
 	set(d, "default_audience", &r.DefaultAudience)
 	set(d, "subject_scopes", &r.SubjectScopes)
+	set(d, "format", &r.Format)
 	set(d, "key", &r.Key)
 	set(d, "typ", &r.Type)
 	set(d, "generate_lease", &r.GenerateLease)
+	set(d, "binding", &r.Binding)
+	set(d, "rate_limit", &r.RateLimit)
+	set(d, "subject_binding", &r.SubjectBinding)
 	setDuration(d, "ttl", &r.TTL)
 	setDuration(d, "max_ttl", &r.MaxTTL)
 	for name, target := range map[string]*[]string{"allowed_scopes": &r.AllowedScopes, "default_scopes": &r.DefaultScopes} {
@@ -135,13 +140,17 @@ func roleData(r *policy.Role) map[string]any {
 		"subject": r.Subject, "claims": r.Claims,
 		"allowed_audiences": list(r.AllowedAudiences), "default_audience": r.DefaultAudience,
 		"allowed_scopes": list(r.AllowedScopes), "default_scopes": list(r.DefaultScopes), "subject_scopes": r.SubjectScopes, "scope_map": r.ScopeMap,
-		"key": r.Key, "typ": r.Type, "ttl": seconds(r.TTL), "max_ttl": seconds(r.MaxTTL), "generate_lease": r.GenerateLease,
+		"format": r.Format, "key": r.Key, "typ": r.Type, "ttl": seconds(r.TTL), "max_ttl": seconds(r.MaxTTL), "generate_lease": r.GenerateLease,
+		"rate_limit": r.RateLimit, "binding": r.Binding, "subject_binding": r.SubjectBinding,
 	}
 }
 
 func (b *backend) roleDelete(ctx context.Context, req *logical.Request, d *framework.FieldData, _ *exchange.Snapshot) (*logical.Response, error) {
 	name := named(d)
 	return nil, b.update(ctx, req.Storage, func(s *exchange.Snapshot) ([]change, error) {
+		if users := s.ClientsOfRole(name); len(users) > 0 {
+			return nil, denial.Field("name", "the role %q is that of the clients %s: give them another role first", name, token.List(users))
+		}
 		delete(s.Roles, name)
 		return []change{remove(rolePrefix + name)}, nil
 	})
@@ -201,8 +210,8 @@ var roleFields = map[string]*framework.FieldSchema{
 	}),
 	"actor_source": group("Acting for", &framework.FieldSchema{
 		Type:          framework.TypeString,
-		Description:   `Who the actor is: "token", the owner of actor_token, or "caller", the Vault entity that makes the request, for delegation "required". Default: token.`,
-		AllowedValues: []any{policy.SourceToken, policy.SourceCaller},
+		Description:   `Who the actor is: "token", the owner of actor_token; or, for delegation "required", "caller", the Vault entity that makes the request, or "client", the OAuth client. Default: token.`,
+		AllowedValues: []any{policy.SourceToken, policy.SourceCaller, policy.SourceClient},
 	}),
 	"actor_issuers": group("Acting for", &framework.FieldSchema{
 		Type:        framework.TypeCommaStringSlice,
@@ -210,7 +219,7 @@ var roleFields = map[string]*framework.FieldSchema{
 	}),
 	"bound_actors": group("Acting for", &framework.FieldSchema{
 		Type:        framework.TypeStringSlice,
-		Description: `Who may act, exactly: the actor's "sub" with the subject_prefix of its issuer, or entity: and the id of the calling entity. Required, unless may_act is "require" or condition holds the actor.`,
+		Description: `Who may act, exactly: the actor's "sub" with the subject_prefix of its issuer, or entity: and the id of the calling entity, or client: and the id of the OAuth client. Required, unless may_act is "require" or condition holds the actor.`,
 	}),
 	"may_act": group("Acting for", &framework.FieldSchema{
 		Type: framework.TypeString,
@@ -256,13 +265,19 @@ var roleFields = map[string]*framework.FieldSchema{
 		Type:        framework.TypeMap,
 		Description: `For subject_scopes "map": a JSON object of a scope of the subject token and the scopes that it stands for.`,
 	}),
+	"format": group("How", &framework.FieldSchema{
+		Type: framework.TypeString,
+		Description: `What a token is: "jwt", signed and verified by anybody, or "opaque", a random text that begins with vtx_, whose claims this engine alone knows and tells by introspection. ` +
+			`Each opaque token is one write to storage. Default: jwt.`,
+		AllowedValues: []any{policy.FormatJWT, policy.FormatOpaque},
+	}),
 	"key": group("How", &framework.FieldSchema{
 		Type:        framework.TypeString,
-		Description: "Key that signs. Default: default_key of config.",
+		Description: `Key that signs. Default: default_key of config. Empty when format is "opaque".`,
 	}),
 	"typ": group("How", &framework.FieldSchema{
 		Type:          framework.TypeString,
-		Description:   `The "typ" header: "at+jwt" (RFC 9068), or "JWT" for consumers that do not know it. Default: at+jwt.`,
+		Description:   `The "typ" header: "at+jwt" (RFC 9068), or "JWT" for consumers that do not know it. Not for format "opaque". Default: at+jwt.`,
 		AllowedValues: []any{"at+jwt", "JWT"},
 	}),
 	"ttl": group("How", &framework.FieldSchema{
@@ -275,7 +290,23 @@ var roleFields = map[string]*framework.FieldSchema{
 	}),
 	"generate_lease": group("How", &framework.FieldSchema{
 		Type:        framework.TypeBool,
-		Description: "Whether Vault keeps a lease of each token, so that it can be revoked as other secrets are. The lease entry holds the token. Default: true.",
+		Description: "Whether Vault keeps a lease of each token, so that it can be revoked as other secrets are. The lease entry holds the token. Tokens of OAuth clients have no lease. Default: true.",
+	}),
+	"rate_limit": group("How", &framework.FieldSchema{
+		Type:        framework.TypeInt,
+		Description: "How many tokens one subject may have a minute by this role, in whatever bursts. What is beyond is answered with status 429. Counted on the active node alone, since the plugin started. Default: 0, no limit.",
+	}),
+	"binding": group("How", &framework.FieldSchema{
+		Type: framework.TypeString,
+		Description: `What the token is bound to ("cnf"), so that nobody else can use it: "dpop", the key of the request's DPoP proof (RFC 9449); "mtls", the client certificate of the connection (RFC 8705); ` +
+			`"any", either; "none". Bound tokens are for OAuth clients alone. Default: none.`,
+		AllowedValues: []any{policy.BindNone, policy.BindDPoP, policy.BindMTLS, policy.BindAny},
+	}),
+	"subject_binding": group("How", &framework.FieldSchema{
+		Type: framework.TypeString,
+		Description: `What becomes of a subject token that is bound to a key, in a role with binding: "prove", the request must prove that key; "reject", it is refused; ` +
+			`"rebind", for gateways: the client need not prove it, and the token is bound to the client's own key. Default: prove.`,
+		AllowedValues: []any{policy.SubjectProve, policy.SubjectReject, policy.SubjectRebind},
 	}),
 }
 
@@ -287,7 +318,7 @@ const roleHelp = `
 A role says who may exchange a token (issuers, bound_subject, bound_audiences,
 bound_claims, condition), who may act for them (delegation and what goes with it),
 for what (allowed_audiences, allowed_scopes and their defaults),
-and how the answer is made (key, typ, ttl, max_ttl, generate_lease).
+and how the answer is made (format, key, typ, ttl, max_ttl, generate_lease).
 
 Nothing is allowed by default: a role must name its audiences and, unless its
 subject is the caller, its issuers, and bind at least one of subject, audience

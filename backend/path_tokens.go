@@ -2,6 +2,7 @@ package backend
 
 import (
 	"context"
+	"maps"
 	"time"
 
 	"github.com/hashicorp/vault/sdk/framework"
@@ -10,20 +11,14 @@ import (
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/denial"
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/exchange"
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/revocation"
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/token"
 )
 
 func (b *backend) tokenPaths() []*framework.Path {
-	fields := map[string]*framework.FieldSchema{
-		"token": credential("The token."),
-		"token_type_hint": {
-			Type:        framework.TypeString,
-			Description: "Accepted for compatibility (RFC 7662 §2.1); every kind of token is looked for in any case.",
-		},
-	}
 	return []*framework.Path{
 		{
 			Pattern: "introspect",
-			Fields:  fields,
+			Fields:  tokenFields,
 			Operations: map[logical.Operation]framework.OperationHandler{
 				logical.UpdateOperation: &framework.PathOperation{
 					Callback: b.with(b.introspect), Summary: "Tell whether a token of this mount is active, and what it says (RFC 7662).",
@@ -36,7 +31,7 @@ func (b *backend) tokenPaths() []*framework.Path {
 		},
 		{
 			Pattern: "revoke",
-			Fields:  fields,
+			Fields:  tokenFields,
 			Operations: map[logical.Operation]framework.OperationHandler{
 				logical.UpdateOperation: &framework.PathOperation{
 					Callback: b.with(b.revoke), Summary: "Revoke a token of this mount, and every token exchanged from it (RFC 7009).",
@@ -52,34 +47,24 @@ func (b *backend) tokenPaths() []*framework.Path {
 
 // introspect answers with what RFC 7662 §2.2 lists, and nothing but
 // "active": false for a token that is not.
-func (b *backend) introspect(_ context.Context, _ *logical.Request, d *framework.FieldData, s *exchange.Snapshot) (*logical.Response, error) {
-	own, err := b.ownToken(d, s)
+func (b *backend) introspect(ctx context.Context, req *logical.Request, d *framework.FieldData, s *exchange.Snapshot) (*logical.Response, error) {
+	own, err := b.ownToken(ctx, req, secretFor(d, "token"), s)
 	if err != nil {
 		return nil, err
 	}
-	if alive := own != nil && b.exchanger.CheckAlive(s, own) == nil; !alive {
-		return &logical.Response{Data: map[string]any{"active": false}}, nil
+	if own == nil {
+		return &logical.Response{Data: maps.Clone(inactive)}, nil
 	}
-	data := map[string]any{
-		"active": true, "token_type": "Bearer", "exp": own.Dates.Expires.Unix(), "iat": own.Dates.IssuedAt.Unix(),
-		"aud": own.Audience, "jti": own.ID, "txn": own.Chain,
-	}
-	for _, name := range []string{"iss", "sub", "client_id", "scope", "act"} {
-		if own.Claims.Has(name) {
-			data[name] = own.Claims[name]
-		}
-	}
-	return &logical.Response{Data: data}, nil
+	return &logical.Response{Data: maps.Clone(b.introspection(s, own))}, nil
 }
 
 // ownToken returns the token that a request asks about, revoked or not; nil if it
 // is not an unexpired one of ours.
-func (b *backend) ownToken(d *framework.FieldData, s *exchange.Snapshot) (*exchange.Own, error) {
-	raw := secretFor(d, "token")
+func (b *backend) ownToken(ctx context.Context, req *logical.Request, raw token.Secret, s *exchange.Snapshot) (*exchange.Own, error) {
 	if raw == "" {
 		return nil, denial.New(denial.InvalidRequest, denial.Parse, "token", "is required")
 	}
-	own, err := b.exchanger.Own(s, raw)
+	own, err := b.exchanger.Own(ctx, s, records{req.Storage}, raw)
 	switch {
 	case err == nil && own.Kind.Introspected:
 		return own, nil
@@ -93,7 +78,7 @@ func (b *backend) ownToken(d *framework.FieldData, s *exchange.Snapshot) (*excha
 // revoke takes a token back. It asks neither whether that has happened already
 // nor whether its role still exists: what was exchanged from it may be alive.
 func (b *backend) revoke(ctx context.Context, req *logical.Request, d *framework.FieldData, s *exchange.Snapshot) (*logical.Response, error) {
-	own, err := b.ownToken(d, s)
+	own, err := b.ownToken(ctx, req, secretFor(d, "token"), s)
 	if err != nil {
 		return nil, err
 	}
@@ -123,14 +108,23 @@ func (b *backend) revokeToken(ctx context.Context, storage logical.Storage, jti 
 	return nil
 }
 
+var tokenFields = map[string]*framework.FieldSchema{
+	"token": credential("The token."),
+	"token_type_hint": {
+		Type:        framework.TypeString,
+		Description: "Accepted for compatibility (RFC 7662 §2.1); every kind of token is looked for in any case.",
+	},
+}
+
 var introspectResponse = map[string]*framework.FieldSchema{
 	"active":     {Type: framework.TypeBool, Description: "Whether the token is this mount's, unexpired and not revoked. If not, nothing else is told."},
-	"token_type": {Type: framework.TypeString, Description: "Bearer."},
+	"token_type": {Type: framework.TypeString, Description: "Bearer, or DPoP for a token that is bound to a key."},
 	"scope":      {Type: framework.TypeString, Description: "Scopes, separated by spaces."},
-	"client_id":  {Type: framework.TypeString, Description: "Who asked for the token: role: and the name of the role."},
+	"client_id":  {Type: framework.TypeString, Description: "Who asked for the token: id of the OAuth client; role: and the name of the role at Vault's own entrance."},
 	"sub":        {Type: framework.TypeString, Description: "Subject."},
 	"aud":        {Type: framework.TypeStringSlice, Description: "Audiences."},
 	"act":        {Type: framework.TypeMap, Description: "Who acts for the subject, if anybody does (RFC 8693 §4.1)."},
+	"cnf":        {Type: framework.TypeMap, Description: "What the token is bound to, if it is (RFC 7800)."},
 	"iss":        {Type: framework.TypeString, Description: "Issuer: this mount."},
 	"exp":        {Type: framework.TypeInt, Description: "When it expires, in seconds since 1970."},
 	"iat":        {Type: framework.TypeInt, Description: "When it was issued, in seconds since 1970."},

@@ -11,9 +11,11 @@ import (
 	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/hashicorp/vault/sdk/logical"
 
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/client"
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/denial"
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/exchange"
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/keyring"
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/token"
 )
 
 func (b *backend) wellKnownPaths() []*framework.Path {
@@ -31,17 +33,24 @@ func (b *backend) wellKnownPaths() []*framework.Path {
 			HelpSynopsis:    "The public keys with which this mount's tokens are verified.",
 			HelpDescription: "A raw JSON Web Key Set, for anybody. It may be cached for as long as its Cache-Control header says.",
 		},
-		{
-			Pattern: `\.well-known/openid-configuration`,
-			Operations: map[logical.Operation]framework.OperationHandler{
-				logical.ReadOperation: &framework.PathOperation{
-					Callback: b.with(b.discovery), Summary: "Read the metadata of the mount (OpenID Connect Discovery).", DisplayAttrs: display("read", "openid-configuration"),
-					Responses: ok("The metadata.", discoveryResponse),
-				},
+		b.metadataPath(`\.well-known/openid-configuration`, "openid-configuration", "OpenID Connect Discovery"),
+		b.metadataPath(`\.well-known/oauth-authorization-server`, "oauth-authorization-server", "RFC 8414"),
+	}
+}
+
+// metadataPath is one of the two places where metadata is looked for. Both have the
+// same document.
+func (b *backend) metadataPath(pattern, suffix, standard string) *framework.Path {
+	return &framework.Path{
+		Pattern: pattern,
+		Operations: map[logical.Operation]framework.OperationHandler{
+			logical.ReadOperation: &framework.PathOperation{
+				Callback: b.with(b.metadata), Summary: "Read the metadata of the mount (" + standard + ").", DisplayAttrs: display("read", suffix),
+				Responses: ok("The metadata.", metadataResponse),
 			},
-			HelpSynopsis:    "The metadata by which consumers find the public keys.",
-			HelpDescription: "A raw JSON document, for anybody. It tells only what is served.",
 		},
+		HelpSynopsis:    "The metadata by which clients and consumers find endpoints and public keys.",
+		HelpDescription: "A raw JSON document, for anybody. It tells only what is served.",
 	}
 }
 
@@ -56,10 +65,11 @@ func (b *backend) jwks(_ context.Context, req *logical.Request, _ *framework.Fie
 	return public(req, keyring.JWKS(s.Keys, b.now()), "application/jwk-set+json", maxAge)
 }
 
-// discovery tells what is served. response_types_supported is required and
-// means nothing here, for there is no authorization endpoint; ["id_token"] is
-// what consumers expect of an issuer of that kind.
-func (b *backend) discovery(_ context.Context, req *logical.Request, _ *framework.FieldData, s *exchange.Snapshot) (*logical.Response, error) {
+// metadata tells what is served (RFC 8414 §2, OpenID Connect Discovery §3).
+// response_types_supported is required and means nothing here, for there is no
+// authorization endpoint; ["id_token"] is what consumers expect of an issuer of
+// that kind. The URLs come from the configuration, never from a request.
+func (b *backend) metadata(_ context.Context, req *logical.Request, _ *framework.FieldData, s *exchange.Snapshot) (*logical.Response, error) {
 	if s.Config == nil {
 		return nil, denial.New(denial.InvalidRequest, denial.Configuration, "issuer", "the mount is not configured: write config first")
 	}
@@ -70,11 +80,36 @@ func (b *backend) discovery(_ context.Context, req *logical.Request, _ *framewor
 		}
 	}
 	slices.Sort(algorithms)
-	return public(req, map[string]any{
-		"issuer": s.Config.Issuer, "jwks_uri": s.Config.Issuer + "/.well-known/keys",
+	issuer := s.Config.Issuer
+	document := map[string]any{
+		"issuer": issuer, "jwks_uri": issuer + "/.well-known/keys",
 		"response_types_supported": []string{"id_token"}, "subject_types_supported": []string{"public"},
-		"id_token_signing_alg_values_supported": algorithms,
-	}, "application/json", s.Config.JWKSMaxAge)
+		"id_token_signing_alg_values_supported": algorithms, "grant_types_supported": []string{grantTokenExchange},
+	}
+	for _, endpoint := range []struct {
+		name, path string
+		methods    []string
+	}{
+		{"token_endpoint", "token", authMethods},
+		{"introspection_endpoint", "introspect", slices.DeleteFunc(slices.Clone(authMethods), func(m string) bool { return m == client.None })},
+		{"revocation_endpoint", "revoke", authMethods},
+	} {
+		document[endpoint.name] = issuer + "/" + oauthPrefix + endpoint.path
+		document[endpoint.name+"_auth_methods_supported"] = endpoint.methods
+		document[endpoint.name+"_auth_signing_alg_values_supported"] = token.Algorithms
+	}
+	if key := s.Keys[s.Config.DefaultKey]; key != nil {
+		document["introspection_signing_alg_values_supported"] = []string{string(key.Algorithm)}
+	}
+	document["dpop_signing_alg_values_supported"] = token.Algorithms
+	document["tls_client_certificate_bound_access_tokens"] = true
+	return public(req, document, "application/json", s.Config.JWKSMaxAge)
+}
+
+// authMethods are those of the registry (RFC 8414 §2) that a client may have: an
+// assertion that a trusted issuer made is private_key_jwt to whoever sends it.
+var authMethods = []string{
+	client.PrivateKeyJWT, client.ClientSecretBasic, client.ClientSecretPost, client.TLSClientAuth, client.SelfSignedTLS, client.None,
 }
 
 // public is a raw JSON response that anybody may cache. A wrapped one is refused:
@@ -95,10 +130,16 @@ func public(req *logical.Request, document any, contentType string, maxAge time.
 	}}, nil
 }
 
-var discoveryResponse = map[string]*framework.FieldSchema{
-	"issuer":                                {Type: framework.TypeString, Description: `The "iss" of every token.`},
-	"jwks_uri":                              {Type: framework.TypeString, Description: "Where the public keys are."},
-	"response_types_supported":              {Type: framework.TypeStringSlice, Description: "Required by the standard; there is no authorization endpoint."},
-	"subject_types_supported":               {Type: framework.TypeStringSlice, Description: "public: every audience sees the same subject."},
-	"id_token_signing_alg_values_supported": {Type: framework.TypeStringSlice, Description: "Signature algorithms of the keys."},
+var metadataResponse = map[string]*framework.FieldSchema{
+	"issuer":                                           {Type: framework.TypeString, Description: `The "iss" of every token.`},
+	"jwks_uri":                                         {Type: framework.TypeString, Description: "Where the public keys are."},
+	"token_endpoint":                                   {Type: framework.TypeString, Description: "Where OAuth clients exchange tokens."},
+	"introspection_endpoint":                           {Type: framework.TypeString, Description: "Where OAuth clients ask about tokens."},
+	"revocation_endpoint":                              {Type: framework.TypeString, Description: "Where OAuth clients revoke tokens."},
+	"grant_types_supported":                            {Type: framework.TypeStringSlice, Description: "The token exchange alone."},
+	"response_types_supported":                         {Type: framework.TypeStringSlice, Description: "Required by the standard; there is no authorization endpoint."},
+	"subject_types_supported":                          {Type: framework.TypeStringSlice, Description: "public: every audience sees the same subject."},
+	"id_token_signing_alg_values_supported":            {Type: framework.TypeStringSlice, Description: "Signature algorithms of the keys."},
+	"token_endpoint_auth_methods_supported":            {Type: framework.TypeStringSlice, Description: "How clients may authenticate themselves; the same for the other endpoints."},
+	"token_endpoint_auth_signing_alg_values_supported": {Type: framework.TypeStringSlice, Description: "Signature algorithms of their assertions; the same for the other endpoints."},
 }

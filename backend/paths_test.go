@@ -3,6 +3,7 @@ package backend_test
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"reflect"
 	"strings"
 	"testing"
@@ -22,7 +23,7 @@ func wantEqual(t *testing.T, what string, got, want any) {
 
 // Every configurable field: written alone it changes, and nothing else does.
 func TestUpdatesArePartial(t *testing.T) {
-	for path, fields := range map[string]map[string]any{
+	objects := map[string]map[string]any{
 		"config": {
 			"default_key": "second", "default_ttl": 60, "max_ttl": 1800, "max_hops": 2, "max_delegation_depth": 2, "clock_skew_leeway": 5,
 			"allowed_audiences": []string{"https://orders.*"}, "allowed_scopes": []string{"orders:*"}, "jwks_max_age": 30,
@@ -38,18 +39,21 @@ func TestUpdatesArePartial(t *testing.T) {
 			"allowed_audiences": []string{orders, "https://b.example"}, "default_audience": "",
 			"allowed_scopes": []string{"orders:read", "x"}, "default_scopes": []string{"orders:write"}, "subject_scopes": "ignore",
 			"condition": `subject.sub != "mallory"`, "subject": `"idp:" + subject.sub`, "claims": map[string]string{"team": "subject.team"},
-			"key": "second", "typ": "JWT", "ttl": 60, "max_ttl": 600, "generate_lease": false,
+			"format": "opaque", "key": "second", "typ": "JWT", "ttl": 60, "max_ttl": 600, "generate_lease": false, "rate_limit": 60, "binding": "mtls",
 		},
 		"roles/delegating": {
 			"delegation": "required", "actor_issuers": []string{"self"}, "bound_actors": []string{"idp:b", "a,b"},
 			"may_act": "require", "max_delegation_depth": 3,
 		},
-	} {
+	}
+	maps.Copy(objects, partialClients(t))
+	for path, fields := range objects {
 		for name, value := range fields {
 			t.Run(path+" "+name, func(t *testing.T) {
 				m := newMount(t)
 				m.secondKey()
 				m.write("roles/delegating", delegating)
+				m.everyClient()
 				if name == "issuers" { // "self" needs bound_audiences
 					m.write("roles/orders", map[string]any{"bound_audiences": "https://vault.example"})
 				}
@@ -73,7 +77,7 @@ var delegating = map[string]any{
 	"delegation": "optional", "actor_issuers": "idp", "bound_actors": []string{"idp:service"}, "generate_lease": false,
 }
 
-func asJSON(t *testing.T, v any) string {
+func asJSON(t testing.TB, v any) string {
 	t.Helper()
 	out, err := json.Marshal(v)
 	if err != nil {
@@ -94,6 +98,9 @@ func TestRefusedWritesChangeNothing(t *testing.T) {
 		{"role with ttl above max_ttl", "roles/orders", map[string]any{"ttl": "31m"}, `invalid_request: ttl: 31m0s is more than max_ttl, which is 30m0s`},
 		{"role with a malformed list", "roles/orders", map[string]any{"allowed_audiences": `["https://a.example"`}, `invalid_request: allowed_audiences: element "[\"https://a.example\"" has the character '"': printable ASCII other than space, comma, quote and backslash is allowed`},
 		{"role with a malformed scope_map", "roles/orders", map[string]any{"subject_scopes": "map", "scope_map": map[string]any{"a": 1}}, `invalid_request: scope_map: "a" must map to a scope, or to a list of scopes`},
+		{"role with an unknown format", "roles/orders", map[string]any{"format": "paseto"}, `invalid_request: format: "paseto" is not one of ["jwt", "opaque"]`},
+		{"role with opaque tokens and a key", "roles/orders", map[string]any{"format": "opaque", "key": "main"}, `invalid_request: key: must be empty when format is "opaque": no key signs an opaque token`},
+		{"role with opaque tokens and a typ", "roles/orders", map[string]any{"format": "opaque", "typ": "JWT"}, `invalid_request: typ: must be left at "at+jwt" when format is "opaque": an opaque token has no header`},
 		{"config with another issuer", "config", map[string]any{"issuer": "https://new.example"}, `invalid_request: issuer: changing it from "https://vault.example/v1/token-exchange" makes consumers refuse new tokens until they know the new URL: set force=true to do it`},
 		{"role with a misspelt restriction", "roles/orders", map[string]any{"bound_cliams": map[string]any{"a": "b"}}, `invalid_request: bound_cliams: is not a field of roles/orders: see vault path-help`},
 		{"config with a field that is not one", "config", map[string]any{"issuers": "x"}, `invalid_request: issuers: is not a field of config: see vault path-help`},
@@ -266,20 +273,19 @@ func TestKeyReadShowsNothingPrivate(t *testing.T) {
 	}
 }
 
-// MD-1, MD-4, JK-1: what consumers read without a token.
+// MD-4, JK-1, JK-4: what consumers read without a token. What the metadata says,
+// TestMetadata knows.
 func TestWellKnown(t *testing.T) {
 	m := newMount(t)
 	for path, contentType := range map[string]string{
 		".well-known/keys": "application/jwk-set+json", ".well-known/openid-configuration": "application/json",
+		".well-known/oauth-authorization-server": "application/json",
 	} {
 		data := m.do(logical.ReadOperation, path, nil).Data
 		if data[logical.HTTPContentType] != contentType || data[logical.HTTPCacheControlHeader] != "public, max-age=600" || data[logical.HTTPStatusCode] != 200 {
 			t.Errorf("%s: %v", path, data)
 		}
 	}
-	wantEqual(t, "metadata", string(m.read(".well-known/openid-configuration")[logical.HTTPRawBody].([]byte)),
-		`{"id_token_signing_alg_values_supported":["ES256"],"issuer":"https://vault.example/v1/token-exchange","jwks_uri":"https://vault.example/v1/token-exchange/.well-known/keys","response_types_supported":["id_token"],"subject_types_supported":["public"]}`)
-
 	resp, err := m.backend.HandleRequest(t.Context(), &logical.Request{
 		Operation: logical.ReadOperation, Path: ".well-known/keys", Storage: m.storage, WrapInfo: &logical.RequestWrapInfo{TTL: time.Hour},
 	})

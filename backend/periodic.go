@@ -4,9 +4,11 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/vault/sdk/logical"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/exchange"
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/keyring"
@@ -17,6 +19,12 @@ import (
 const (
 	tidyTime  = 10 * time.Second
 	tidyBatch = 100
+	// maxTidied is of one period, so that none keeps the others waiting.
+	maxTidied = 10_000
+	// tidyAtATime deletions are under way at the same time: one waits for a disk.
+	tidyAtATime = 16
+	// recordSlack keeps a record a little longer: another node's clock may run behind.
+	recordSlack = 5 * time.Minute
 )
 
 // periodic drops what has expired. Vault calls it about once a minute, on the
@@ -28,7 +36,13 @@ func (b *backend) periodic(ctx context.Context, req *logical.Request) error {
 	if err := b.tidyRevocations(ctx, req.Storage); err != nil {
 		return err
 	}
-	return b.turnKeys(ctx, req.Storage)
+	if err := b.tidyAssertions(ctx, req.Storage); err != nil {
+		return err
+	}
+	if err := b.turnKeys(ctx, req.Storage); err != nil {
+		return err
+	}
+	return b.tidyRecords(ctx, req.Storage)
 }
 
 func (b *backend) tidyRevocations(ctx context.Context, storage logical.Storage) error {
@@ -93,4 +107,50 @@ func (b *backend) turn(k *keyring.Key) (*keyring.Key, error) {
 		return pruned, nil
 	}
 	return nil, nil
+}
+
+// tidyPeriods deletes what has ended. It lies in storage by the period in which it
+// ends, so that nothing need be read, and what is alive need not even be listed.
+func (b *backend) tidyPeriods(ctx context.Context, storage logical.Storage, prefix string, end func(period string) (time.Time, bool), gone func()) error {
+	ctx, cancel := context.WithTimeout(ctx, tidyTime)
+	defer cancel()
+	periods, err := storage.List(ctx, prefix)
+	if err != nil {
+		return err
+	}
+	for _, period := range periods {
+		ended, ok := end(strings.TrimSuffix(period, "/"))
+		if !ok || b.now().Before(ended) {
+			continue
+		}
+		if err := tidyPeriod(ctx, storage, prefix+period, gone); err != nil {
+			if ctx.Err() != nil {
+				return nil // what is left is for the next run
+			}
+			return err
+		}
+	}
+	return nil
+}
+
+func tidyPeriod(ctx context.Context, storage logical.Storage, prefix string, gone func()) error {
+	names, err := storage.List(ctx, prefix)
+	if err != nil {
+		return err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(tidyAtATime)
+	for _, name := range names[:min(len(names), maxTidied)] {
+		group.Go(func() error {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			if err := remove(prefix+name).apply(ctx, storage); err != nil {
+				return err
+			}
+			gone()
+			return nil
+		})
+	}
+	return group.Wait()
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/denial"
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/exchange"
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/token"
 )
 
 // errInternal is all that a caller learns of a failure that is not theirs.
@@ -47,6 +48,8 @@ func (b *backend) refuse(req *logical.Request, err error) (*logical.Response, er
 	case denial.ServerError:
 		b.Logger().Error("request failed", "request_id", req.ID, "path", req.Path, "stage", refusal.Stage, "cause", refusal.Unwrap())
 		return nil, errInternal
+	case denial.SlowDown:
+		return nil, logical.CodedError(http.StatusTooManyRequests, refusal.Error())
 	case denial.TemporarilyUnavailable:
 		b.Logger().Warn("request cannot be answered now", "request_id", req.ID, "path", req.Path, "stage", refusal.Stage, "cause", refusal.Unwrap())
 		return nil, logical.CodedError(http.StatusServiceUnavailable, refusal.Error())
@@ -72,6 +75,9 @@ func checkCredentialFields(req *logical.Request) error {
 	for name := range req.Data {
 		if len(name) > maxParameterName {
 			return denial.New(denial.InvalidRequest, denial.Parse, "parameters", "the name of a parameter is longer than %d characters", maxParameterName)
+		}
+		if strings.HasPrefix(name, token.OpaquePrefix) {
+			return denial.New(denial.InvalidRequest, denial.Parse, "parameters", "the name of a parameter begins as an opaque token does")
 		}
 	}
 	if ttl, ok := req.Data["ttl"].(string); ok && len(ttl) > maxDuration {

@@ -54,7 +54,7 @@ func (b *backend) load(ctx context.Context, storage logical.Storage) (*exchange.
 
 // publish makes a snapshot the one that requests see. The caller holds mu.
 func (b *backend) publish(s *exchange.Snapshot) {
-	b.issuers = s.Issuers
+	b.issuers, b.clients = s.Issuers, s.Clients
 	b.snapshot.Store(s)
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 	"github.com/hashicorp/vault/sdk/logical"
 
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/client"
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/exchange"
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/issuer"
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/keyring"
@@ -25,7 +26,10 @@ const (
 	issuerPrefix     = "issuer/"
 	keyPrefix        = "key/"
 	rolePrefix       = "role/"
+	clientPrefix     = "client/"
+	assertionPrefix  = "assertion/"
 	revocationPrefix = "revocation/"
+	recordPrefix     = "opaque/"
 )
 
 // schemaVersion is written into every entry. An entry of a later version is not
@@ -33,8 +37,12 @@ const (
 // version are: a field that they do not have has its default.
 //
 // 2: expressions and delegation in roles; kinds and introspection of issuers.
+// 3: format and binding of tokens in roles; records of opaque tokens. An engine that
+// does not know of them would sign JWTs that anybody can use.
+// Clients and used assertions came under prefixes of their own: an engine that does
+// not know them does not look there.
 const (
-	schemaVersion = 2
+	schemaVersion = 3
 	oldestVersion = 1
 )
 
@@ -224,6 +232,7 @@ func (s storedVersion) restore() (keyring.Version, error) {
 func (b *backend) loadSnapshot(ctx context.Context, storage logical.Storage) (*exchange.Snapshot, error) {
 	s := &exchange.Snapshot{
 		Issuers: map[string]*issuer.Issuer{}, Keys: map[string]*keyring.Key{}, Roles: map[string]*policy.Role{},
+		Clients: map[string]*client.Client{},
 	}
 	config, _, err := get[storedConfig](ctx, storage, configPath)
 	if err != nil {
@@ -252,12 +261,23 @@ func (b *backend) loadSnapshot(ctx context.Context, storage logical.Storage) (*e
 		return nil, err
 	}
 	s.IssuerMissing = len(b.unreadable) > 0
-	return s, getAll(ctx, storage, rolePrefix, func(name string, r *policy.Role) error {
+	err = getAll(ctx, storage, rolePrefix, func(name string, r *policy.Role) error {
 		if err := r.Compile(); err != nil {
 			return err
 		}
 		s.Roles[name] = r
 		return nil
+	}, b.leaveOut)
+	if err != nil {
+		return nil, err
+	}
+	return s, getAll(ctx, storage, clientPrefix, func(name string, c *client.Config) error {
+		made, err := b.newClient(c)
+		if err == nil {
+			made.Adopt(b.clients[name])
+			s.Clients[name] = made
+		}
+		return err
 	}, b.leaveOut)
 }
 

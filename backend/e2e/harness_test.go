@@ -19,6 +19,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"regexp"
 	"strings"
 	"sync"
 	"syscall"
@@ -51,7 +52,7 @@ func TestMain(m *testing.M) {
 	killAll()
 	if v := shared.vault; v != nil {
 		log := v.process.log.String()
-		if strings.Contains(log, jwtPrefix) {
+		if strings.Contains(log, jwtPrefix) || opaqueText.MatchString(log) {
 			fmt.Fprintln(os.Stderr, "--- FAIL: there is a token in the log of the shared Vault")
 			code = 1
 		}
@@ -64,6 +65,9 @@ func TestMain(m *testing.M) {
 
 // jwtPrefix begins every JWT: {" in base64url.
 const jwtPrefix = "eyJ"
+
+// opaqueText is an opaque token in other text.
+var opaqueText = regexp.MustCompile(`vtx_[0-9A-Za-z]{40,}`)
 
 // killAllInTime leaves nothing running when the tests are interrupted or run
 // into their time limit, neither of which runs the cleanups.

@@ -14,7 +14,13 @@ import (
 // operations are all that the mount does, by path and method.
 const operations = `
 /.well-known/keys GET token-exchange-read-jwks
+/.well-known/oauth-authorization-server GET token-exchange-read-oauth-authorization-server
 /.well-known/openid-configuration GET token-exchange-read-openid-configuration
+/clients/ GET token-exchange-list-clients
+/clients/{name} DELETE token-exchange-delete-client
+/clients/{name} GET token-exchange-read-client
+/clients/{name} POST token-exchange-write-client
+/clients/{name}/secret POST token-exchange-generate-client-secret
 /config DELETE token-exchange-delete-configuration
 /config GET token-exchange-read-configuration
 /config POST token-exchange-configure
@@ -35,6 +41,9 @@ const operations = `
 /keys/{name}/revoke POST token-exchange-revoke-key
 /keys/{name}/rotate POST token-exchange-rotate-key
 /metrics GET token-exchange-read-metrics
+/oauth/introspect POST token-exchange-introspect-oauth
+/oauth/revoke POST token-exchange-revoke-oauth
+/oauth/token POST token-exchange-exchange-oauth
 /revoke POST token-exchange-revoke
 /roles/ GET token-exchange-list-roles
 /roles/{name} DELETE token-exchange-delete-role
@@ -129,7 +138,7 @@ func TestPathHelpExplainsEveryPath(t *testing.T) {
 	m := newMount(t)
 	for _, path := range []string{
 		"config", "keys", "keys/x", "keys/x/rotate", "keys/x/revoke", "issuers", "issuers/x", "issuers/x/status", "issuers/x/refresh", "roles", "roles/x",
-		"exchange", "exchange/x", "explain/x", "introspect", "revoke", "metrics", ".well-known/keys", ".well-known/openid-configuration",
+		"exchange", "exchange/x", "explain/x", "introspect", "revoke", "metrics", "clients", "clients/x", "clients/x/secret", "oauth/token", "oauth/introspect", "oauth/revoke", ".well-known/keys", ".well-known/oauth-authorization-server", ".well-known/openid-configuration",
 	} {
 		help, err := m.client.Help(m.path + "/" + path)
 		if err != nil {

@@ -164,6 +164,8 @@ func TestFieldOfARoleIsWrittenAlone(t *testing.T) {
 		{data{"bound_subject": ""}, nil},
 		{data{"bound_claims": data{}}, nil},
 		{data{"key": ""}, nil},
+		{data{"typ": "at+jwt"}, nil},
+		{data{"format": "opaque"}, nil},
 		{data{"subject_source": "caller", "issuers": []string{}, "bound_audiences": []string{}}, nil},
 		{data{}, nil},
 	})

@@ -25,6 +25,7 @@ var howTos = []string{
 	"docs/how-to/write-a-condition.md",
 	"docs/how-to/let-a-service-act-for-a-user.md",
 	"docs/how-to/explain-a-denial.md",
+	"docs/how-to/issue-opaque-tokens.md",
 }
 
 // TestTutorialOfTheREADMERuns runs its commands as a reader types them, and then

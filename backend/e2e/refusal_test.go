@@ -55,7 +55,7 @@ func TestBadExchangeIsRefused(t *testing.T) {
 		{"actor where there is no delegation", "", data{"actor_token": good, "actor_token_type": typeJWT}, `invalid_request: actor: the role "orders" does not allow delegation: leave actor_token out`},
 		{"TX-23 delegation that would be lost", "", data{"subject_token": with(data{"act": data{"sub": "x"}})}, `invalid_request: subject: "act" claim: the token is already a delegation, and the role does not allow delegation`},
 		{"TX-24 actor that would be left out", "", data{"subject_token": with(data{"may_act": data{"sub": "x"}})}, `invalid_request: subject: "may_act" claim: the token names who may act for its subject, and the request has no actor`},
-		{"TX-26 key whose proof would be left out", "", data{"subject_token": with(data{"cnf": data{"jkt": "x"}})}, `invalid_request: subject: "cnf" claim: the token is bound to a key, whose proof cannot be given here`},
+		{"TX-26 key whose proof would be left out", "", data{"subject_token": with(data{"cnf": data{"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}})}, `invalid_request: subject: "cnf" claim: the token is bound to a key, and the role "orders" would answer with one that is not: set binding`},
 		{"ttl beyond the role", "", data{"ttl": "20m"}, `invalid_request: ttl: 20m0s is more than the max_ttl of the role "orders", which is 10m0s`},
 		{"negative ttl", "", data{"ttl": "-5m"}, `Field validation failed: error converting input for field "ttl": cannot provide negative value '-300'`},
 	} {

@@ -64,6 +64,10 @@ func (a *attempt) presentedActor(ctx context.Context) (*party, error) {
 	case a.role.ActorSource == policy.SourceCaller:
 		actor, _, err := a.caller(ctx, denial.Actor, "actor_source")
 		return actor, err
+	case a.role.ActorSource == policy.SourceClient && t.token != "":
+		return nil, denial.New(denial.InvalidRequest, denial.Parse, t.field, "the actor of the role %q is the client: leave it out", a.role.Name)
+	case a.role.ActorSource == policy.SourceClient:
+		return a.clientActor()
 	case !isGiven && a.role.Delegation == policy.DelegationRequired:
 		return nil, denial.New(denial.InvalidRequest, denial.Parse, t.field, "is required by the role %q", a.role.Name)
 	case !isGiven:
@@ -94,7 +98,10 @@ func (a *attempt) checkActsItself(actor *party) error {
 		return denial.New(denial.InvalidRequest, denial.Actor, "aud", "\"aud\" claim: a token of this engine by which somebody acts must be for the engine alone: expected %q but got %s",
 			a.Config.Issuer, token.List(audience))
 	}
-	return checkUnbound(actor.claims)
+	if actor.claims.Has("cnf") {
+		return denial.New(denial.InvalidRequest, denial.Actor, "cnf", "\"cnf\" claim: the token is bound to a key, whose proof cannot be given for an actor")
+	}
+	return nil
 }
 
 // checkNobodyActs keeps the rules that the subject token carries when the request

@@ -1,6 +1,7 @@
 package exchange_test
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -74,7 +75,7 @@ func (m *mesh) mustAct(role string, subject token.Secret, actor *exchange.Answer
 
 func (m *mesh) lineage(a *exchange.Answer) token.Lineage {
 	m.t.Helper()
-	own, err := m.exchanger.Own(m.snapshot, a.AccessToken)
+	own, err := m.exchanger.Own(context.Background(), m.snapshot, m.records, a.AccessToken)
 	m.must(err)
 	return own.Lineage
 }

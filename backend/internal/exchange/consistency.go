@@ -98,16 +98,16 @@ func (s *Snapshot) CheckRole(r *policy.Role, now time.Time) error {
 	if s.Config == nil {
 		return denial.Field("allowed_audiences", "the mount has no guardrails yet: write config first")
 	}
+	if err := s.checkRoleOfClients(r); err != nil {
+		return err
+	}
 	if err := s.checkIssuerNames("issuers", r.Issuers); err != nil {
 		return err
 	}
 	if err := s.checkIssuerNames("actor_issuers", r.ActorIssuers); err != nil {
 		return err
 	}
-	if s.KeyOf(r) == "" {
-		return denial.Field("key", "is empty and config has no default_key")
-	}
-	if err := s.checkKeyName("key", s.KeyOf(r), now); err != nil {
+	if err := s.checkRoleKey(r, now); err != nil {
 		return err
 	}
 	if r.MaxDelegationDepth > s.Config.MaxDelegationDepth {
@@ -125,6 +125,16 @@ func (s *Snapshot) CheckRole(r *policy.Role, now time.Time) error {
 	return s.checkRoleKeys("key", "max_ttl")
 }
 
+func (s *Snapshot) checkRoleKey(r *policy.Role, now time.Time) error {
+	switch {
+	case r.Opaque():
+		return nil
+	case s.KeyOf(r) == "":
+		return denial.Field("key", "is empty and config has no default_key")
+	}
+	return s.checkKeyName("key", s.KeyOf(r), now)
+}
+
 // checkRoleKeys holds every role against the key that signs for it: the key
 // exists, and stays published for as long as a token of the role may live.
 func (s *Snapshot) checkRoleKeys(keyField, ttlField string) error {
@@ -133,6 +143,9 @@ func (s *Snapshot) checkRoleKeys(keyField, ttlField string) error {
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.Roles)) {
 		role := s.Roles[name]
+		if role.Opaque() {
+			continue
+		}
 		key := s.Keys[s.KeyOf(role)]
 		if key == nil {
 			return denial.Field(keyField, "the role %q would have no key to sign with", name)
@@ -197,7 +210,7 @@ func (s *Snapshot) LintRole(r *policy.Role) ([]string, error) {
 	var facts []policy.IssuerFacts
 	for _, name := range r.Issuers {
 		if i := s.Issuers[name]; i != nil {
-			facts = append(facts, policy.IssuerFacts{Name: i.Name, Type: i.Type, URL: i.BoundIssuer})
+			facts = append(facts, factsOf(i))
 		}
 	}
 	warnings, err := r.Lint(facts)
@@ -208,12 +221,18 @@ func (s *Snapshot) LintRole(r *policy.Role) ([]string, error) {
 	return append(warnings, s.lintActors(r)...), nil
 }
 
+func factsOf(i *issuer.Issuer) policy.IssuerFacts {
+	return policy.IssuerFacts{Name: i.Name, Type: i.Type, URL: i.BoundIssuer}
+}
+
 // lintActors warns of a name that no actor of the role can have.
 func (s *Snapshot) lintActors(r *policy.Role) []string {
 	prefixes := []string{}
 	switch {
 	case r.ActorSource == policy.SourceCaller:
 		prefixes = append(prefixes, "entity:")
+	case r.ActorSource == policy.SourceClient:
+		prefixes = append(prefixes, "client:")
 	case slices.Contains(r.ActorIssuers, policy.Self):
 		return nil // they may have any
 	}
@@ -231,11 +250,21 @@ func (s *Snapshot) lintActors(r *policy.Role) []string {
 	return out
 }
 
-// CheckUsers refuses an issuer for which a role that accepts it binds too little.
+// CheckUsers refuses an issuer for which a role that accepts it, or a client whose
+// assertions it makes, binds too little.
 func (s *Snapshot) CheckUsers(issuerName string) error {
 	for _, name := range s.UsersOfIssuer(issuerName) {
 		if _, err := s.LintRole(s.Roles[name]); err != nil {
 			return denial.Field("bound_issuer", "the role %q binds too little for what the issuer would be: %s", name, denial.From(err).Reason)
+		}
+	}
+	users := s.ClientsOfIssuer(issuerName)
+	if len(users) > 0 && s.Issuers[issuerName].Introspects() {
+		return denial.Field("introspection_url", "the issuer makes the assertions of the clients %s, which are JWTs: give them another federated_issuer first", token.List(users))
+	}
+	for _, name := range users {
+		if _, err := s.lintFederated(s.Clients[name].Config); err != nil {
+			return denial.Field("bound_issuer", "the client %q binds too little for what the issuer would be: %s", name, denial.From(err).Reason)
 		}
 	}
 	return nil

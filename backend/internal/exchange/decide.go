@@ -20,10 +20,27 @@ const maxSubject = 1024
 // §5) and no subject can have: issuer.ReservedPrefixes holds it.
 const clientPrefix = "role:"
 
+// clientID is who asks for the token (RFC 8693 §4.3): the OAuth client, or the role
+// at Vault's own entrance, where there is none.
+func (a *attempt) clientID() string {
+	if a.req.Client != nil {
+		return a.req.Client.ID
+	}
+	return clientPrefix + a.role.Name
+}
+
+// clientRef identifies the client that asks, also from one that gets its id later.
+func (a *attempt) clientRef() string {
+	if a.req.Client != nil {
+		return a.req.Client.Ref()
+	}
+	return ""
+}
+
 // decide tells what the role grants to the subject.
 func (a *attempt) decide(ctx context.Context, s *subject, actor *party) (mint.Params, error) {
 	p := mint.Params{
-		Type: a.role.Type, Issuer: a.Config.Issuer, Subject: s.name, ClientID: clientPrefix + a.role.Name,
+		Type: a.role.Type, Issuer: a.Config.Issuer, Subject: s.name, ClientID: a.clientID(),
 		Chain: s.origin.chain, Acting: s.acting, Lineage: a.lineage(s.origin, actor),
 	}
 	if actor != nil {

@@ -123,8 +123,8 @@ func subjectsBound() []row {
 			refused(denial.Subject, "bound_audiences", `invalid_request: subject: "aud" claim: the role "orders" expects one of ["https://vault.example/orders"] but got ["https://vault.example"]`), "",
 		},
 		{
-			"a token bound to a key is refused, for no proof of the key can be given", subject("cnf", map[string]any{"jkt": "x"}),
-			refused(denial.Subject, "cnf", `invalid_request: subject: "cnf" claim: the token is bound to a key, whose proof cannot be given here`), "",
+			"a token bound to a key is refused, for no proof of the key can be given", subject("cnf", map[string]any{"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}),
+			refused(denial.Subject, "cnf", `invalid_request: subject: "cnf" claim: the token is bound to a key, and the role "orders" would answer with one that is not: set binding`), "",
 		},
 	}
 }
@@ -311,8 +311,8 @@ func actorsTokens() []row {
 			refused(denial.Actor, "may_act", `invalid_request: actor: "may_act" claim: the actor must act itself, and its token is for another to act with`), "",
 		},
 		{
-			"an actor's token that is bound to a key is refused", delegated(actor(map[string]any{"cnf": map[string]any{"jkt": "x"}})),
-			refused(denial.Actor, "cnf", `invalid_request: actor: "cnf" claim: the token is bound to a key, whose proof cannot be given here`), "",
+			"an actor's token that is bound to a key is refused", delegated(actor(map[string]any{"cnf": map[string]any{"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}})),
+			refused(denial.Actor, "cnf", `invalid_request: actor: "cnf" claim: the token is bound to a key, whose proof cannot be given for an actor`), "",
 		},
 		{
 			"an actor's token without a type is refused", delegated(asks(func(r *exchange.Request) { r.ActorTokenType = "" })),

@@ -7,27 +7,30 @@ import (
 	"time"
 
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/denial"
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/dpop"
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/mint"
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/policy"
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/ratelimit"
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/revocation"
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/token"
 )
 
-// Exchanger runs exchanges. Both fields must be set.
+// Exchanger runs exchanges. Every field must be set.
 type Exchanger struct {
 	Now         func() time.Time
 	Revocations *revocation.Set
+	Limits      *ratelimit.Limits
 }
 
 // Exchange answers a request with a token, or refuses it with a
-// [denial.Error]. It writes nothing.
+// [denial.Error]. It writes nothing but the record of an opaque token.
 func (x *Exchanger) Exchange(ctx context.Context, s *Snapshot, req Request) (*Answer, error) {
 	a := &attempt{Exchanger: x, Snapshot: s, req: req}
 	grant, err := a.prepare(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return a.mint(grant)
+	return a.mint(ctx, grant)
 }
 
 // attempt is one run of the pipeline: that of an exchange, or of an explanation,
@@ -45,6 +48,7 @@ type attempt struct {
 // grant is what an exchange comes to.
 type grant struct {
 	issuedType string // RFC 8693 §2.2.1
+	bound      dpop.Confirmation
 	params     mint.Params
 }
 
@@ -64,7 +68,14 @@ func (a *attempt) prepare(ctx context.Context) (*grant, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := a.checkRate(subject); err != nil {
+		return nil, err
+	}
 	actor, err := a.verifyActor(ctx, subject)
+	if err != nil {
+		return nil, err
+	}
+	bound, err := a.confirm()
 	if err != nil {
 		return nil, err
 	}
@@ -72,7 +83,8 @@ func (a *attempt) prepare(ctx context.Context) (*grant, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &grant{issuedType: issuedType, params: params}, nil
+	params.Confirmation = bound.Claim()
+	return &grant{issuedType: issuedType, bound: bound, params: params}, nil
 }
 
 func (a *attempt) findRole() error {
@@ -90,20 +102,30 @@ func (a *attempt) findRole() error {
 	return nil
 }
 
-func (a *attempt) mint(g *grant) (*Answer, error) {
-	key := a.Keys[a.KeyOf(a.role)]
-	if key == nil {
-		return nil, denial.Server(denial.Mint, errors.New("the role's key is missing"))
-	}
+func (a *attempt) mint(ctx context.Context, g *grant) (*Answer, error) {
 	p := g.params
 	p.ID = rand.Text()
-	signed, err := mint.Token(key, p, a.Now())
+	answer := &Answer{
+		IssuedTokenType: g.issuedType, TokenType: tokenType(g.issuedType, g.bound), Scope: p.Scope, IssuedAt: p.IssuedAt, Expires: p.Expires,
+		ID: p.ID, Chain: p.Chain, Subject: p.Subject, Acting: p.Acting, Audience: p.Audience, Role: a.role,
+	}
+	var err error
+	if a.role.Opaque() {
+		answer.AccessToken, err = a.record(ctx, p)
+	} else {
+		answer.AccessToken, answer.KeyID, err = a.sign(p)
+	}
 	if err != nil {
 		return nil, err
 	}
-	return &Answer{
-		AccessToken: signed, IssuedTokenType: g.issuedType, TokenType: tokenType(g.issuedType),
-		Scope: p.Scope, IssuedAt: p.IssuedAt, Expires: p.Expires,
-		ID: p.ID, Chain: p.Chain, Subject: p.Subject, Acting: p.Acting, Audience: p.Audience, KeyID: key.Active().KeyID, Role: a.role,
-	}, nil
+	return answer, nil
+}
+
+func (a *attempt) sign(p mint.Params) (signed token.Secret, keyID string, err error) {
+	key := a.Keys[a.KeyOf(a.role)]
+	if key == nil {
+		return "", "", denial.Server(denial.Mint, errors.New("the role's key is missing"))
+	}
+	signed, err = mint.Token(key, p, a.Now())
+	return signed, key.Active().KeyID, err
 }

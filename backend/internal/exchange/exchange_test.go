@@ -139,9 +139,9 @@ func TestExchangeRefuses(t *testing.T) {
 		},
 		{
 			"TX-26 a token bound to a key", func(w *world, r *exchange.Request) {
-				r.SubjectToken = w.subject(map[string]any{"cnf": map[string]any{"jkt": "x"}})
+				r.SubjectToken = w.subject(map[string]any{"cnf": map[string]any{"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}})
 			},
-			denial.Subject, "cnf", `invalid_request: subject: "cnf" claim: the token is bound to a key, whose proof cannot be given here`,
+			denial.Subject, "cnf", `invalid_request: subject: "cnf" claim: the token is bound to a key, and the role "orders" would answer with one that is not: set binding`,
 		},
 		{
 			"TX-23 a delegated token", func(w *world, r *exchange.Request) {
@@ -466,7 +466,7 @@ func TestPlainJWTIsNotAcceptedBack(t *testing.T) {
 	first := w.mustExchange(w.request())
 	_, err := w.again(first)
 	wantDenied(t, err, denial.Subject, "typ", `invalid_request: subject: header "typ" "JWT": of this engine's tokens only access tokens (at+jwt) are accepted back`)
-	if _, err := w.exchanger.Own(w.snapshot, first.AccessToken); err != nil {
+	if _, err := w.exchanger.Own(context.Background(), w.snapshot, w.records, first.AccessToken); err != nil {
 		t.Errorf("not introspected: %v", err)
 	}
 }
@@ -500,7 +500,7 @@ func TestOwnKeyAloneMakesNoToken(t *testing.T) {
 			c.edit(claims)
 			active := w.snapshot.Keys["rsa"].Active()
 			key := jose.SigningKey{Algorithm: c.alg, Key: jose.JSONWebKey{Key: active.Signer(), KeyID: active.KeyID}}
-			_, err := w.exchanger.Own(w.snapshot, token.Secret(issuertest.Sign(t, key, c.typ, claims)))
+			_, err := w.exchanger.Own(context.Background(), w.snapshot, w.records, token.Secret(issuertest.Sign(t, key, c.typ, claims)))
 			if got := denial.From(err); (got == nil) != (c.rule == "") || got != nil && got.Rule != c.rule {
 				t.Errorf("got %v, want a refusal by %q", err, c.rule)
 			}
@@ -555,7 +555,7 @@ func TestRevokingAKeyReachesDescendants(t *testing.T) {
 	w.must(err)
 	w.snapshot.Keys["main"], err = w.snapshot.Keys["main"].Revoke("", w.now)
 	w.must(err)
-	_, err = w.exchanger.Own(w.snapshot, first.AccessToken)
+	_, err = w.exchanger.Own(context.Background(), w.snapshot, w.records, first.AccessToken)
 	wantDenied(t, err, denial.Subject, "kid", `invalid_request: subject: "kid" is not a published key of this engine`)
 	wantDenied(t, w.alive(second), denial.Revocation, "key_revoked",
 		`invalid_request: key_revoked: the key that signed the token, or one that it was exchanged from, was revoked`)
@@ -585,17 +585,17 @@ func TestFormerIssuer(t *testing.T) {
 	first := w.mustExchange(w.request())
 	w.snapshot.RetireIssuer(w.now)
 	w.snapshot.Config.Issuer = "https://new.example/v1/token-exchange"
-	if _, err := w.exchanger.Own(w.snapshot, first.AccessToken); err != nil {
+	if _, err := w.exchanger.Own(context.Background(), w.snapshot, w.records, first.AccessToken); err != nil {
 		t.Errorf("cannot be introspected: %v", err)
 	}
 	_, err := w.again(first)
 	wantDenied(t, err, denial.Subject, "issuers", `invalid_request: subject: "iss" claim: ["https://vault.example/v1/token-exchange"] is not an issuer that the role "again" accepts`)
 	w.snapshot.Config = nil
-	if _, err := w.exchanger.Own(w.snapshot, first.AccessToken); err != nil {
+	if _, err := w.exchanger.Own(context.Background(), w.snapshot, w.records, first.AccessToken); err != nil {
 		t.Errorf("cannot be introspected without a configuration: %v", err)
 	}
 	w.snapshot.FormerIssuers[0].Until = w.now
-	_, err = w.exchanger.Own(w.snapshot, first.AccessToken)
+	_, err = w.exchanger.Own(context.Background(), w.snapshot, w.records, first.AccessToken)
 	wantDenied(t, err, denial.Subject, "iss", `invalid_request: subject: "iss" is not this engine's`)
 }
 

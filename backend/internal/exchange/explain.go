@@ -78,6 +78,11 @@ func (a *attempt) explain(ctx context.Context, q Question) (token.Claims, error)
 		delete(claims, "lineage")
 	}
 	a.trace.Pass(denial.Mint, "size", "the claims are %d bytes long", len(payload))
+	if a.role.Opaque() {
+		a.trace.Pass(denial.Mint, "format", "the token would be opaque: the claims are kept here and introspection tells them")
+	} else {
+		a.trace.Pass(denial.Mint, "format", "the token would be a JWT, signed with the key %q", a.KeyOf(a.role))
+	}
 	return claims, nil
 }
 
@@ -143,7 +148,7 @@ func (a *attempt) verifyClaims(t presented) (*party, error) {
 	}
 	a.trace.Pass(t.stage, "signature", "not checked: %s has no signature", t.field[:len(t.field)-len("token")]+"claims")
 	if trusted == nil {
-		own, err := readOwn(t.claims, "at+jwt", claimedKey, token.Expect{Issuer: a.Config.Issuer, Now: a.Now(), Leeway: a.leeway()})
+		own, err := readOwn(t.claims, "at+jwt", claimedKey, token.Expect{Issuer: a.Config.Issuer, Now: a.Now(), Leeway: a.Leeway()})
 		if err != nil {
 			return nil, err
 		}

@@ -112,7 +112,7 @@ func TestExplainTellsTheStepsInOrder(t *testing.T) {
 	all := []string{
 		"role", "form", "issuers", "signature", "claims", "bound_subject", "bound_audiences", "bound_claims",
 		"form", "actor_issuers", "signature", "claims", "bound_actors", "may_act",
-		"allowed_audiences", "allowed_scopes", "max_hops", "max_delegation_depth", "exp", "condition", "size",
+		"allowed_audiences", "allowed_scopes", "max_hops", "max_delegation_depth", "exp", "condition", "size", "format",
 	}
 	everything := with(
 		role(func(r *policy.Role) { r.BoundAudiences = []string{"https://vault.example"} }),

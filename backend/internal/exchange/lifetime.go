@@ -11,8 +11,8 @@ import (
 // lifetime computes "exp", here and nowhere else: the earliest of what was
 // asked for or is the role's default, the role's and the mount's ceilings,
 // Vault's ceiling for the mount, the "exp" of the subject token and of the actor
-// token, and the moment up to which the signing key is certain to be published. Leeway has no part in
-// it. Asking for more than the role allows is refused; the other ceilings
+// token, and the moment up to which the signing key is certain to be published, if
+// one signs. Leeway has no part in it. Asking for more than the role allows is refused; the other ceilings
 // shorten the life, and expires_in tells.
 func (s *Snapshot) lifetime(role *policy.Role, req Request, issued time.Time, parties ...*party) (time.Time, error) {
 	ceiling := s.MaxTTLOf(role)
@@ -21,7 +21,7 @@ func (s *Snapshot) lifetime(role *policy.Role, req Request, issued time.Time, pa
 			"%s is more than the max_ttl of the role %q, which is %s", req.TTL, role.Name, ceiling)
 	}
 	key := s.Keys[s.KeyOf(role)]
-	if key == nil || req.MountMaxTTL <= 0 {
+	if key == nil && !role.Opaque() || req.MountMaxTTL <= 0 {
 		return time.Time{}, denial.Server(denial.Lifetime, errors.New("no signing key, or no mount TTL"))
 	}
 	ttl := req.TTL
@@ -32,7 +32,9 @@ func (s *Snapshot) lifetime(role *policy.Role, req Request, issued time.Time, pa
 		ttl = s.Config.DefaultTTL
 	}
 	expires := issued.Add(min(ttl, ceiling, req.MountMaxTTL))
-	expires = earliest(expires, key.Active().LastVerifiable(issued))
+	if !role.Opaque() {
+		expires = earliest(expires, key.Active().LastVerifiable(issued))
+	}
 	for _, p := range parties {
 		if p != nil && !p.expires.IsZero() {
 			expires = earliest(expires, p.expires)

@@ -47,14 +47,14 @@ func ownOrigin(o *Own) origin {
 	return origin{
 		chain: o.Chain, source: o.Lineage.Source,
 		ancestors: slices.Concat(o.Lineage.Ancestors, []string{o.ID}), actors: o.Lineage.Actors,
-		via: slices.Concat(o.Lineage.Via, []token.Step{{Role: o.Lineage.Role, KeyID: o.KeyID}}),
+		via: slices.Concat(o.Lineage.Via, []token.Step{{Role: o.Lineage.Role, KeyID: o.KeyID, Client: o.Lineage.Client}}),
 	}
 }
 
 // lineage is that of the token to be minted: it goes on from the subject token,
 // and dies with the token by which the actor acts as well.
 func (a *attempt) lineage(o origin, actor *party) token.Lineage {
-	l := token.Lineage{Role: a.role.Ref(), Source: o.source, Ancestors: o.ancestors, Actors: o.actors, Via: o.via}
+	l := token.Lineage{Role: a.role.Ref(), Client: a.clientRef(), Source: o.source, Ancestors: o.ancestors, Actors: o.actors, Via: o.via}
 	if actor != nil {
 		l.Actors = slices.Concat(o.actors, actor.origin.ancestors, actor.origin.actors)
 		l.Via = slices.Concat(o.via, actor.origin.via)

@@ -1,6 +1,7 @@
 package exchange
 
 import (
+	"context"
 	"slices"
 	"strings"
 	"time"
@@ -16,7 +17,7 @@ type Own struct {
 	Claims   token.Claims
 	Dates    token.Dates
 	Kind     token.Kind
-	KeyID    string
+	KeyID    string // token.NoKey of an opaque one
 	ID       string // "jti"
 	Chain    string // "txn"
 	Audience []string
@@ -24,9 +25,12 @@ type Own struct {
 }
 
 // Own checks a token that claims to be ours: signature with a key that is still
-// published, kind, dates and lineage. Whether it was taken back is for
-// [Exchanger.CheckAlive] to say.
-func (x *Exchanger) Own(s *Snapshot, raw token.Secret) (*Own, error) {
+// published, or the record of an opaque one; kind, dates and lineage. Whether it was
+// taken back is for [Exchanger.CheckAlive] to say.
+func (x *Exchanger) Own(ctx context.Context, s *Snapshot, records Records, raw token.Secret) (*Own, error) {
+	if own, err := x.recorded(ctx, s, records, raw); own != nil || err != nil {
+		return own, err
+	}
 	u, err := token.Parse(raw)
 	if err != nil {
 		return nil, err
@@ -47,7 +51,7 @@ func (x *Exchanger) verifyOwn(s *Snapshot, u *token.Unverified, issuers []string
 	if err != nil {
 		return nil, err
 	}
-	return readOwn(claims, u.Header.Type, version.KeyID, token.Expect{Issuer: u.Issuer, Now: now, Leeway: s.leeway()})
+	return readOwn(claims, u.Header.Type, version.KeyID, token.Expect{Issuer: u.Issuer, Now: now, Leeway: s.Leeway()})
 }
 
 // readOwn checks the claims of one of our tokens, whose signature was checked.
@@ -85,12 +89,19 @@ func readOwn(claims token.Claims, typ, keyID string, expect token.Expect) (*Own,
 // ancestor is published for as long as the ancestor may live, and no token
 // outlives its ancestors: only an emergency takes it away.)
 func (x *Exchanger) CheckAlive(s *Snapshot, own *Own) error {
-	for _, step := range slices.Concat(own.Lineage.Via, []token.Step{{Role: own.Lineage.Role, KeyID: own.KeyID}}) {
+	for _, step := range slices.Concat(own.Lineage.Via, []token.Step{{Role: own.Lineage.Role, KeyID: own.KeyID, Client: own.Lineage.Client}}) {
 		if s.roleByRef(step.Role) == nil {
 			return denial.New(denial.InvalidRequest, denial.Revocation, "role_deleted",
 				"the role that minted the token, or one that it was exchanged from, was deleted")
 		}
-		if key, _ := findVersion(s.Keys, step.KeyID, x.Now()); key == nil && step.KeyID != claimedKey {
+		if step.Client != "" && s.clientByRef(step.Client) == nil {
+			return denial.New(denial.InvalidRequest, denial.Revocation, "client_deleted",
+				"the OAuth client that asked for the token, or for one that it was exchanged from, was deleted")
+		}
+		if step.KeyID == claimedKey || step.KeyID == token.NoKey {
+			continue
+		}
+		if key, _ := findVersion(s.Keys, step.KeyID, x.Now()); key == nil {
 			return denial.New(denial.InvalidRequest, denial.Revocation, "key_revoked",
 				"the key that signed the token, or one that it was exchanged from, was revoked")
 		}
@@ -122,7 +133,8 @@ func findVersion(keys map[string]*keyring.Key, id string, now time.Time) (*keyri
 	return nil, nil
 }
 
-func (s *Snapshot) leeway() time.Duration {
+// Leeway is that of the configuration; none without one.
+func (s *Snapshot) Leeway() time.Duration {
 	if s.Config == nil {
 		return 0
 	}

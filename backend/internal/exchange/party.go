@@ -46,12 +46,21 @@ func (a *attempt) verify(ctx context.Context, t presented) (*party, error) {
 	if t.claims != nil {
 		return a.verifyClaims(t)
 	}
+	if own, err := a.recorded(ctx, a.Snapshot, a.req.Records, t.token); own != nil || err != nil {
+		return a.recordedParty(t, own, err)
+	}
 	if i, err := a.opaqueIssuer(t); i != nil || err != nil {
 		return a.introspect(ctx, t, i, err)
+	}
+	if _, isOurs := token.ParseOpaque(t.token); isOurs {
+		return nil, denial.New(denial.InvalidRequest, denial.Subject, "active", "the token is not an active token of this engine")
 	}
 	u, err := token.Parse(t.token)
 	if err != nil {
 		return nil, err
+	}
+	if a.req.Client != nil && a.req.Client.Presented(u) {
+		return nil, denial.New(denial.InvalidRequest, t.stage, "client_assertion", "is the client's assertion too: one JWT must not be both (RFC 8725, 3.12)")
 	}
 	a.trace.Pass(t.stage, "form", "a signed JWT, header \"alg\" %q", u.Header.Algorithm)
 	trusted, err := a.selectIssuer(t, u)
@@ -198,5 +207,5 @@ func (a *attempt) ownParty(t presented, own *Own) (*party, error) {
 }
 
 func (a *attempt) check() issuer.Check {
-	return issuer.Check{Now: a.Now(), Leeway: a.leeway(), Offline: a.given != nil && !a.given.live}
+	return issuer.Check{Now: a.Now(), Leeway: a.Leeway(), Offline: a.given != nil && !a.given.live}
 }

@@ -36,6 +36,9 @@ type journey struct {
 	acting  token.Acting
 	expires time.Time
 	hops    int // exchanges in the mount that issued it, without a break
+	opaque  bool
+
+	throughOpaque int // exchanges of an opaque token
 }
 
 var (
@@ -97,6 +100,9 @@ func (j *journey) draw(mount int) (*world, *policy.Role) {
 	role.Delegation = rapid.SampledFrom([]string{policy.DelegationForbidden, policy.DelegationOptional, policy.DelegationRequired}).Draw(j.rt, "delegation")
 	role.ActorIssuers, role.MaxDelegationDepth = []string{"robots", "peer", policy.Self}, rapid.IntRange(0, 3).Draw(j.rt, "depth")
 	role.BoundActors = []string{"robots:r2", "robots:c3"}
+	if rapid.IntRange(0, 2).Draw(j.rt, "opaque") == 0 {
+		role.Format = policy.FormatOpaque
+	}
 	if from == policy.Self { // as that role was written earlier, under another name
 		role.SubjectScopes = rapid.SampledFrom([]string{policy.ScopesIntersect, policy.ScopesIgnore}).Draw(j.rt, "subject_scopes")
 	}
@@ -118,7 +124,7 @@ func (j *journey) draw(mount int) (*world, *policy.Role) {
 func (j *journey) step() {
 	w, role := j.draw(rapid.IntRange(0, 1).Draw(j.rt, "mount"))
 	req := exchange.Request{
-		Role: role.Name, SubjectToken: j.token, MountMaxTTL: seconds(j.rt, "mount ttl", 4000),
+		Role: role.Name, SubjectToken: j.token, MountMaxTTL: seconds(j.rt, "mount ttl", 4000), Records: w.records,
 	}
 	if rapid.IntRange(0, 2).Draw(j.rt, "asks for something") == 0 {
 		req.Audience, req.Scope = subset(j.rt, "asked audiences", journeyAudiences), subset(j.rt, "asked scopes", journeyScopes)
@@ -157,7 +163,8 @@ func (j *journey) check(w *world, role *policy.Role, req exchange.Request, a *ex
 	if slices.ContainsFunc(a.Scope, func(s string) bool { return !c.AllowedScopes.Allows(s) }) {
 		j.rt.Errorf("scope %v, guardrail %v", a.Scope, c.AllowedScopes)
 	}
-	if a.ExpiresIn() > ceiling || a.ExpiresIn() < exchange.MinTTL || a.Expires.After(w.snapshot.Keys[c.DefaultKey].Active().LastVerifiable(w.now)) {
+	outlives := !role.Opaque() && a.Expires.After(w.snapshot.Keys[c.DefaultKey].Active().LastVerifiable(w.now))
+	if a.ExpiresIn() > ceiling || a.ExpiresIn() < exchange.MinTTL || outlives {
 		j.rt.Errorf("lives %s, ceiling %s", a.ExpiresIn(), ceiling)
 	}
 	depth := c.MaxDelegationDepth
@@ -195,6 +202,10 @@ func (j *journey) arrive(w *world, a *exchange.Answer) {
 	if j.hops++; at != j.mount {
 		j.hops = 1
 	}
+	if j.opaque && at == j.mount {
+		j.throughOpaque++
+	}
+	j.opaque = w.snapshot.Roles[a.Role.Name].Opaque()
 	j.token, j.mount, j.sub, j.scope, j.acting, j.expires = a.AccessToken, at, a.Subject, a.Scope, a.Acting, a.Expires
 }
 
@@ -204,7 +215,7 @@ func (j *journey) arrive(w *world, a *exchange.Answer) {
 func TestChainsNeverWiden(t *testing.T) {
 	users, robots := issuertest.New(t, "https://users.example"), issuertest.New(t, "https://robots.example")
 	mounts := newMounts(t, users, robots)
-	longest := 0
+	longest, throughOpaque := 0, 0
 	rapid.Check(t, func(rt *rapid.T) {
 		now := mounts[0].now
 		scope := subset(rt, "scopes of the user", journeyScopes)
@@ -219,7 +230,11 @@ func TestChainsNeverWiden(t *testing.T) {
 			j.step()
 		}
 		longest = max(longest, len(j.acting)*10+j.hops)
+		throughOpaque = max(throughOpaque, j.throughOpaque)
 	})
+	if throughOpaque < 1 {
+		t.Error("no chain went through an opaque token")
+	}
 	if longest < 12 {
 		t.Errorf("no chain was worth the name: %d", longest)
 	}

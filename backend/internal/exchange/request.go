@@ -5,7 +5,9 @@ import (
 	"slices"
 	"time"
 
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/client"
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/denial"
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/dpop"
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/policy"
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/token"
 )
@@ -30,11 +32,18 @@ type Request struct {
 	RequestedTokenType string
 	TTL                time.Duration // zero for the role's
 
+	// Client is the OAuth client that has authenticated itself; nil at Vault's own
+	// entrance.
+	Client *client.Authenticated
+	// Proof is the DPoP proof of the request, which was checked; nil if there is none.
+	Proof *dpop.Proof
 	// Caller identifies who makes the request, for the roles that ask for it;
 	// nil where nobody did.
 	Caller func(context.Context) (*Caller, error)
 	// MountMaxTTL is Vault's own ceiling for the mount.
 	MountMaxTTL time.Duration
+	// Records keeps what opaque tokens stand for; without it none is made or known.
+	Records Records
 }
 
 // checkForm checks what can be said before the role is known. What an explanation
@@ -74,6 +83,9 @@ func (r *Request) issuedType(role *policy.Role) (string, error) {
 	switch {
 	case r.RequestedTokenType == "", r.RequestedTokenType == TypeAccessToken:
 		return TypeAccessToken, nil
+	case r.RequestedTokenType == TypeJWT && role.Opaque():
+		return "", denial.New(denial.InvalidRequest, denial.Parse, "requested_token_type",
+			"the role %q issues opaque tokens: ask for %q", role.Name, TypeAccessToken)
 	case r.RequestedTokenType == TypeJWT && role.Type == "JWT":
 		return TypeJWT, nil
 	case r.RequestedTokenType == TypeJWT:
@@ -84,12 +96,15 @@ func (r *Request) issuedType(role *policy.Role) (string, error) {
 		token.List([]string{r.RequestedTokenType}), TypeAccessToken, TypeJWT)
 }
 
-// tokenType is "token_type" for an issued type (RFC 8693 §2.2.1).
-func tokenType(issued string) string {
-	if issued == TypeAccessToken {
-		return "Bearer"
+// tokenType is "token_type" for an issued type (RFC 8693 §2.2.1, RFC 9449 §5).
+func tokenType(issued string, bound dpop.Confirmation) string {
+	switch {
+	case issued != TypeAccessToken:
+		return "N_A"
+	case bound.ByKey():
+		return "DPoP"
 	}
-	return "N_A"
+	return "Bearer"
 }
 
 // Answer is a successful response (RFC 8693 §2.2.1) and what is logged of it.
@@ -106,7 +121,7 @@ type Answer struct {
 	Subject  string
 	Acting   token.Acting
 	Audience []string
-	KeyID    string
+	KeyID    string // "" of an opaque token
 	Role     *policy.Role
 }
 

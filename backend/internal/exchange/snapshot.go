@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/client"
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/denial"
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/issuer"
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/keyring"
@@ -29,6 +30,8 @@ type Config struct {
 	AllowedAudiences   policy.Guardrail `json:"allowed_audiences"`
 	AllowedScopes      policy.Guardrail `json:"allowed_scopes"`
 	JWKSMaxAge         time.Duration    `json:"jwks_max_age"`
+	// TokenEndpointAliases are other URLs of the token endpoint.
+	TokenEndpointAliases []string `json:"token_endpoint_aliases"`
 }
 
 // FormerIssuer is an earlier value of issuer. Tokens that carry it can be
@@ -61,6 +64,15 @@ func (c *Config) UnmarshalJSON(data []byte) error {
 	return json.Unmarshal(data, (*plain)(c))
 }
 
+// maxAliases bounds what each DPoP proof is held against.
+const maxAliases = 16
+
+// TokenEndpoints are the URLs by which clients know the token endpoint: what the
+// "htu" of a DPoP proof may be (RFC 9449 §4.3).
+func (c *Config) TokenEndpoints() []string {
+	return append([]string{c.Issuer + "/oauth/token"}, c.TokenEndpointAliases...)
+}
+
 // Validate checks the configuration by itself.
 func (c *Config) Validate() error {
 	if c.Issuer == "" {
@@ -71,6 +83,14 @@ func (c *Config) Validate() error {
 	}
 	if strings.HasSuffix(c.Issuer, "/") {
 		return denial.Field("issuer", "%q must not end in a slash", c.Issuer)
+	}
+	if len(c.TokenEndpointAliases) > maxAliases {
+		return denial.Field("token_endpoint_aliases", "has more than %d elements", maxAliases)
+	}
+	for _, alias := range c.TokenEndpointAliases {
+		if err := issuer.CheckURL("token_endpoint_aliases", alias); err != nil {
+			return err
+		}
 	}
 	if err := policy.CheckGuardrail("allowed_audiences", c.AllowedAudiences); err != nil {
 		return err
@@ -117,6 +137,7 @@ type Snapshot struct {
 	Issuers       map[string]*issuer.Issuer
 	Keys          map[string]*keyring.Key
 	Roles         map[string]*policy.Role
+	Clients       map[string]*client.Client
 	// IssuerMissing tells that an issuer cannot be read: which subjects are its own
 	// is not known.
 	IssuerMissing bool
@@ -127,8 +148,23 @@ type Snapshot struct {
 // Clone returns a copy whose maps may be changed.
 func (s *Snapshot) Clone() *Snapshot {
 	c := *s
-	c.Issuers, c.Keys, c.Roles = maps.Clone(s.Issuers), maps.Clone(s.Keys), maps.Clone(s.Roles)
+	c.Issuers, c.Keys, c.Roles, c.Clients = maps.Clone(s.Issuers), maps.Clone(s.Keys), maps.Clone(s.Roles), maps.Clone(s.Clients)
 	return &c
+}
+
+// LastIssuer is the "iss" of the configuration or, for as long as tokens of it may be
+// alive after that was deleted, the last one that there was; "" if there is none.
+func (s *Snapshot) LastIssuer(now time.Time) string {
+	if s.Config != nil {
+		return s.Config.Issuer
+	}
+	last := ""
+	for _, f := range s.FormerIssuers {
+		if now.Before(f.Until) {
+			last = f.Issuer
+		}
+	}
+	return last
 }
 
 // RetireIssuer keeps tokens with the "iss" of today's configuration open to
@@ -164,6 +200,9 @@ func (s *Snapshot) issuers(now time.Time) []string {
 
 // KeyOf returns the name of the key that signs for a role; "" if there is none.
 func (s *Snapshot) KeyOf(r *policy.Role) string {
+	if r.Opaque() {
+		return ""
+	}
 	if r.Key == "" && s.Config != nil {
 		return s.Config.DefaultKey
 	}

@@ -23,7 +23,7 @@ func (a *attempt) verifySubject(ctx context.Context) (*subject, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := checkUnbound(who.claims); err != nil {
+	if err := a.checkSubjectBinding(who.claims); err != nil {
 		return nil, err
 	}
 	if err := a.role.Match(who.claims, a.trace); err != nil {
@@ -70,13 +70,4 @@ func (a *attempt) presentedSubject(ctx context.Context) (*party, error) {
 		return nil, denial.New(denial.InvalidRequest, denial.Parse, t.field, "is required by the role %q", a.role.Name)
 	}
 	return a.verify(ctx, t)
-}
-
-// checkUnbound refuses a token that is bound to a key (RFC 7800): who presents it
-// here has proved nothing.
-func checkUnbound(claims token.Claims) error {
-	if claims.Has("cnf") {
-		return denial.New(denial.InvalidRequest, denial.Subject, "cnf", "\"cnf\" claim: the token is bound to a key, whose proof cannot be given here")
-	}
-	return nil
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/issuertest"
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/keyring"
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/policy"
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/ratelimit"
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/revocation"
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/token"
 )
@@ -26,6 +27,28 @@ type world struct {
 	snapshot  *exchange.Snapshot
 	exchanger exchange.Exchanger
 	revoked   revocation.Set
+	records   *shelf
+}
+
+// shelf keeps the records of opaque tokens, and fails on demand.
+type shelf struct {
+	kept       map[string][]byte
+	puts, gets int
+	err        error
+}
+
+func (s *shelf) Put(_ context.Context, place string, claims []byte) error {
+	s.puts++
+	if s.err != nil {
+		return s.err
+	}
+	s.kept[place] = claims
+	return nil
+}
+
+func (s *shelf) Get(_ context.Context, place string) ([]byte, error) {
+	s.gets++
+	return s.kept[place], s.err
 }
 
 const (
@@ -36,8 +59,12 @@ const (
 
 func newWorld(t testing.TB) *world {
 	t.Helper()
-	w := &world{t: t, now: time.Unix(1_800_000_000, 0), idp: issuertest.New(t, "https://idp.example")}
-	w.exchanger = exchange.Exchanger{Now: func() time.Time { return w.now }, Revocations: &w.revoked}
+	w := &world{t: t, now: time.Unix(1_800_000_000, 0), idp: issuertest.New(t, "https://idp.example"), records: &shelf{kept: map[string][]byte{}}}
+	limits, err := ratelimit.New(8)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.exchanger = exchange.Exchanger{Now: func() time.Time { return w.now }, Revocations: &w.revoked, Limits: limits}
 	config := exchange.NewConfig()
 	config.Issuer, config.DefaultKey = ourIssuer, "main"
 	config.AllowedAudiences, config.AllowedScopes = policy.Guardrail{"https://*"}, policy.Guardrail{"*"}
@@ -112,6 +139,7 @@ func (w *world) request() exchange.Request {
 }
 
 func (w *world) exchange(req exchange.Request) (*exchange.Answer, error) {
+	req.Records = w.records
 	return w.exchanger.Exchange(context.Background(), w.snapshot, req)
 }
 
@@ -125,7 +153,7 @@ func (w *world) mustExchange(req exchange.Request) *exchange.Answer {
 // claimsOf reads the claims of a token that was minted here.
 func (w *world) claimsOf(a *exchange.Answer) token.Claims {
 	w.t.Helper()
-	own, err := w.exchanger.Own(w.snapshot, a.AccessToken)
+	own, err := w.exchanger.Own(context.Background(), w.snapshot, w.records, a.AccessToken)
 	w.must(err)
 	return own.Claims
 }
@@ -133,7 +161,7 @@ func (w *world) claimsOf(a *exchange.Answer) token.Claims {
 // alive tells why a token that was minted here is dead; nil if it is not.
 func (w *world) alive(a *exchange.Answer) error {
 	w.t.Helper()
-	own, err := w.exchanger.Own(w.snapshot, a.AccessToken)
+	own, err := w.exchanger.Own(context.Background(), w.snapshot, w.records, a.AccessToken)
 	w.must(err)
 	return w.exchanger.CheckAlive(w.snapshot, own)
 }

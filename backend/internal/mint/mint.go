@@ -1,5 +1,6 @@
 // Package mint makes tokens: build the claims, sign them, and check the result
-// as a resource server would before anybody gets it.
+// as a resource server would before anybody gets it. Of an opaque token, what is
+// checked is the record that stands for it.
 package mint
 
 import (
@@ -18,7 +19,7 @@ import (
 )
 
 // Params are what goes into one token. Every field must be set but Scope, Acting,
-// Authentication and Claims.
+// Confirmation, Authentication and Claims.
 type Params struct {
 	Type     string // the "typ" header: one of token.Kinds
 	Issuer   string
@@ -32,6 +33,8 @@ type Params struct {
 	Chain    string    // "txn"
 	Lineage  token.Lineage
 	Acting   token.Acting // "act"
+	// Confirmation is what the token is bound to, "cnf" (RFC 7800); nil if nothing.
+	Confirmation map[string]any
 	// Authentication is auth_time, acr and amr of the subject token (RFC 9068
 	// §2.2.1); Claims are further ones that the role adds.
 	Authentication, Claims token.Claims
@@ -45,6 +48,7 @@ func Build(p Params) token.Claims {
 	maps.Copy(claims, p.Claims)
 	delete(claims, "act")
 	delete(claims, "scope")
+	delete(claims, "cnf")
 	maps.Copy(claims, p.Authentication)
 	maps.Copy(claims, token.Claims{
 		"iss": p.Issuer, "sub": p.Subject, "client_id": p.ClientID,
@@ -53,6 +57,9 @@ func Build(p Params) token.Claims {
 	})
 	if act := p.Acting.Claim(); act != nil {
 		claims["act"] = act
+	}
+	if p.Confirmation != nil {
+		claims["cnf"] = p.Confirmation
 	}
 	if len(p.Audience) == 1 {
 		claims["aud"] = p.Audience[0]
@@ -131,12 +138,8 @@ func check(signed token.Secret, key *keyring.Key, p Params, now time.Time) error
 	if err != nil {
 		return err
 	}
-	kind, ok := token.KindOf(u.Header.Type)
-	if !ok {
-		return fmt.Errorf("typ %q is not a kind that we sign", u.Header.Type)
-	}
-	if problem := kind.Check(claims); problem != "" {
-		return fmt.Errorf("claim %s", problem)
+	if err := checkKind(claims, u.Header.Type); err != nil {
+		return err
 	}
 	dates, err := u.Validate(claims, token.Expect{
 		Issuer: p.Issuer, Audiences: p.Audience, Types: []string{strings.ToLower(p.Type)}, Now: now,
@@ -144,10 +147,24 @@ func check(signed token.Secret, key *keyring.Key, p Params, now time.Time) error
 	if err != nil {
 		return err
 	}
-	return checkClaims(claims, dates, p, now, key)
+	if dates.Expires.After(key.Active().LastVerifiable(now)) {
+		return fmt.Errorf("exp: outlives the publication of its key")
+	}
+	return checkClaims(claims, dates, p)
 }
 
-func checkClaims(claims token.Claims, dates token.Dates, p Params, now time.Time, key *keyring.Key) error {
+func checkKind(claims token.Claims, typ string) error {
+	kind, ok := token.KindOf(typ)
+	if !ok {
+		return fmt.Errorf("typ %q is not a kind that we sign", typ)
+	}
+	if problem := kind.Check(claims); problem != "" {
+		return fmt.Errorf("claim %s", problem)
+	}
+	return nil
+}
+
+func checkClaims(claims token.Claims, dates token.Dates, p Params) error {
 	audience, err := claims.Strings("aud")
 	if err != nil {
 		return err
@@ -171,10 +188,10 @@ func checkClaims(claims token.Claims, dates token.Dates, p Params, now time.Time
 		return fmt.Errorf("expected %d audiences and %d scopes", len(p.Audience), len(p.Scope))
 	case !reflect.DeepEqual(acting, p.Acting):
 		return fmt.Errorf("act: expected %d actors, and got others", len(p.Acting))
+	case claims.Has("cnf") != (p.Confirmation != nil) || p.Confirmation != nil && !reflect.DeepEqual(claims["cnf"], p.Confirmation):
+		return fmt.Errorf("cnf: expected %v", p.Confirmation)
 	case !dates.Expires.Equal(p.Expires) || !dates.IssuedAt.Equal(p.IssuedAt):
 		return fmt.Errorf("exp and iat: expected %s and %s", p.Expires, p.IssuedAt)
-	case dates.Expires.After(key.Active().LastVerifiable(now)):
-		return fmt.Errorf("exp: outlives the publication of its key")
 	}
 	return nil
 }
