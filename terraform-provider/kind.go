@@ -28,6 +28,7 @@ const (
 	scopeMap   // name → set of texts
 	claims     // name → text, number, boolean, or a list of them
 	keyVersion // the versions of a key, oldest first
+	secretDate // the dates of a client's secrets, the current one first
 )
 
 // versionType is one version of a key.
@@ -35,6 +36,21 @@ var versionType = types.ObjectType{AttrTypes: map[string]attr.Type{
 	"kid": types.StringType, "state": types.StringType, "published": types.StringType, "may_sign_from": types.StringType,
 	"activated": types.StringType, "retired": types.StringType, "published_until": types.StringType,
 }}
+
+// secretType is what is told of one secret of a client.
+var secretType = types.ObjectType{AttrTypes: map[string]attr.Type{"created": types.StringType, "until": types.StringType}}
+
+// element is the type of one of a list of objects; nil if the kind is no such list.
+func (k kind) element() *types.ObjectType {
+	switch k {
+	case keyVersion:
+		return &versionType
+	case secretDate:
+		return &secretType
+	default:
+		return nil
+	}
+}
 
 func (k kind) attrType() attr.Type {
 	switch k {
@@ -50,8 +66,8 @@ func (k kind) attrType() attr.Type {
 		return types.MapType{ElemType: types.SetType{ElemType: types.StringType}}
 	case claims:
 		return types.DynamicType
-	case keyVersion:
-		return types.ListType{ElemType: versionType}
+	case keyVersion, secretDate:
+		return types.ListType{ElemType: *k.element()}
 	default:
 		return types.StringType
 	}
@@ -127,8 +143,8 @@ func (k kind) decode(v any) (attr.Value, error) {
 	case *big.Float:
 		out = decodeNumber(k, v)
 	case []any:
-		if k == keyVersion {
-			return decodeVersions(v)
+		if element := k.element(); element != nil {
+			return decodeObjects(v, *element)
 		}
 		return decodeSet(v)
 	case map[string]any:
@@ -164,21 +180,22 @@ func decodeSet(items []any) (attr.Value, error) {
 	return types.SetValueMust(types.StringType, out), nil
 }
 
-func decodeVersions(items []any) (attr.Value, error) {
+// decodeObjects reads a list of objects whose members are text.
+func decodeObjects(items []any, element types.ObjectType) (attr.Value, error) {
 	out := make([]attr.Value, 0, len(items))
 	for _, item := range items {
 		fields, ok := item.(map[string]any)
 		if !ok {
-			return nil, fmt.Errorf("a version of the key is %v", item)
+			return nil, fmt.Errorf("an element is %v", item)
 		}
 		values := map[string]attr.Value{}
-		for name := range versionType.AttrTypes {
+		for name := range element.AttrTypes {
 			s, _ := fields[name].(string)
 			values[name] = types.StringValue(s)
 		}
-		out = append(out, types.ObjectValueMust(versionType.AttrTypes, values))
+		out = append(out, types.ObjectValueMust(element.AttrTypes, values))
 	}
-	return types.ListValueMust(versionType, out), nil
+	return types.ListValueMust(element, out), nil
 }
 
 func (k kind) decodeMap(items map[string]any) (attr.Value, error) {
@@ -243,8 +260,8 @@ func (k kind) empty() attr.Value {
 		return types.MapValueMust(texts.attrType(), nil)
 	case claims:
 		return types.DynamicValue(types.ObjectValueMust(nil, nil))
-	case keyVersion:
-		return types.ListValueMust(versionType, nil)
+	case keyVersion, secretDate:
+		return types.ListValueMust(*k.element(), nil)
 	case duration:
 		return types.StringValue("0s")
 	default:

@@ -10,7 +10,10 @@ import (
 	"testing"
 )
 
-const roleType, issuerType, keyType, configType = "tokenexchange_role", "tokenexchange_issuer", "tokenexchange_key", "tokenexchange_config"
+const (
+	roleType, issuerType, keyType = "tokenexchange_role", "tokenexchange_issuer", "tokenexchange_key"
+	configType, clientType        = "tokenexchange_config", "tokenexchange_client"
+)
 
 // with returns a copy in which some members are others; nil takes one out.
 func with(b, change block) block {
@@ -26,7 +29,7 @@ func existing(r *rpc, typeName string, config block) block {
 	same(r.T, "plan", p.diags)
 	state := maps.Clone(p.state)
 	for name, v := range map[string]any{
-		"role_id": "id-1", "needed_until": "", "versions": []any{}, "former_issuers": []any{},
+		"role_id": "id-1", "needed_until": "", "versions": []any{}, "former_issuers": []any{}, "secrets": []any{},
 	} {
 		if _, ok := state[name]; ok {
 			state[name] = v

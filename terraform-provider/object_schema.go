@@ -58,8 +58,8 @@ func (f field) attribute() schema.Attribute {
 		return schema.MapAttribute{Required: req, Optional: opt, Computed: comp, ElementType: texts.attrType(), MarkdownDescription: f.description}
 	case claims:
 		return schema.DynamicAttribute{Required: req, Optional: opt, Computed: comp, MarkdownDescription: f.description}
-	case keyVersion:
-		return schema.ListAttribute{Computed: true, ElementType: versionType, MarkdownDescription: f.description}
+	case keyVersion, secretDate:
+		return schema.ListAttribute{Computed: true, ElementType: *f.kind.element(), MarkdownDescription: f.description}
 	default:
 		a := schema.StringAttribute{
 			Required: req, Optional: opt, Computed: comp, WriteOnly: wo, Sensitive: wo, MarkdownDescription: f.description,
@@ -119,8 +119,8 @@ func (f field) dataAttribute() datasource.Attribute {
 		return datasource.MapAttribute{Computed: true, ElementType: texts.attrType(), MarkdownDescription: f.description}
 	case claims:
 		return datasource.DynamicAttribute{Computed: true, MarkdownDescription: f.description}
-	case keyVersion:
-		return datasource.ListAttribute{Computed: true, ElementType: versionType, MarkdownDescription: f.description}
+	case keyVersion, secretDate:
+		return datasource.ListAttribute{Computed: true, ElementType: *f.kind.element(), MarkdownDescription: f.description}
 	default:
 		return datasource.StringAttribute{Computed: true, MarkdownDescription: f.description}
 	}

@@ -115,11 +115,15 @@ var specimens = []specimen{
 			{attribute: "default_scopes", expression: `["read"]`, inVault: []any{"read"}},
 			{attribute: "subject_scopes", expression: `"ignore"`, inVault: "ignore"},
 			{attribute: "scope_map", expression: `{ q = ["read", "write"] }`, inVault: map[string]any{"q": []any{"read", "write"}}, with: map[string]string{"subject_scopes": `"map"`}},
+			{attribute: "format", expression: `"opaque"`, inVault: "opaque"},
 			{attribute: "key", expression: `"main"`, inVault: "main"},
 			{attribute: "typ", expression: `"JWT"`, inVault: "JWT"},
 			{attribute: "ttl", expression: `"2m"`, inVault: 120},
 			{attribute: "max_ttl", expression: `"10m"`, inVault: 600},
 			{attribute: "generate_lease", expression: `false`, inVault: false},
+			{attribute: "rate_limit", expression: `60`, inVault: 60},
+			{attribute: "binding", expression: `"dpop"`, inVault: "dpop"},
+			{attribute: "subject_binding", expression: `"rebind"`, inVault: "rebind", with: map[string]string{"binding": `"any"`}},
 			{
 				attribute: "delegation", expression: `"optional"`, inVault: "optional",
 				with: map[string]string{"actor_issuers": `["ci"]`, "bound_actors": `["ci:service"]`},
@@ -143,6 +147,49 @@ var specimens = []specimen{
 		replaces: map[string]string{"name": `"y"`},
 	},
 	{
+		typeName: clientType, path: "clients/x", minimal: map[string]string{"name": `"x"`, "auth_method": `"client_secret_basic"`},
+		updates: []update{
+			{attribute: "auth_method", expression: `"client_secret_post"`, inVault: "client_secret_post"},
+			{attribute: "role", expression: `"other"`, inVault: "other"},
+			{attribute: "audiences", expression: `["https://orders.example"]`, inVault: []any{"https://orders.example"}},
+			{attribute: "jwks", expression: "file(\"JWKS\")", inVault: "JWKS", with: map[string]string{"auth_method": `"private_key_jwt"`}},
+			{attribute: "jwks_url", expression: `"https://app.example/keys"`, inVault: "https://app.example/keys", with: map[string]string{"auth_method": `"private_key_jwt"`}},
+			{
+				attribute: "ca_pem", expression: "file(\"CA\")", inVault: "CA",
+				with: map[string]string{"auth_method": `"private_key_jwt"`, "jwks_url": `"https://app.example/keys"`},
+			},
+			{
+				attribute: "allowed_addresses", expression: `["10.0.0.0/8"]`, inVault: []any{"10.0.0.0/8"},
+				with: map[string]string{"auth_method": `"private_key_jwt"`, "jwks_url": `"https://app.example/keys"`},
+			},
+			{
+				attribute: "federated_issuer", expression: `"second"`, inVault: "second",
+				with: map[string]string{"auth_method": `"federated_jwt"`, "federated_subject": `"app"`},
+			},
+			{
+				attribute: "federated_subject", expression: `"app"`, inVault: "app",
+				with: map[string]string{"auth_method": `"federated_jwt"`, "federated_issuer": `"ci"`},
+			},
+			{
+				attribute: "federated_claims", expression: `{ app = ["a", "b"] }`, inVault: map[string]any{"app": []any{"a", "b"}},
+				with: map[string]string{"auth_method": `"federated_jwt"`, "federated_issuer": `"ci"`},
+			},
+			tlsUpdate("tls_client_auth_subject_dn", "CN=app"),
+			tlsUpdate("tls_client_auth_san_dns", "app.example"),
+			tlsUpdate("tls_client_auth_san_uri", "spiffe://example.org/app"),
+			tlsUpdate("tls_client_auth_san_ip", "192.0.2.1"),
+			tlsUpdate("tls_client_auth_san_email", "app@example.org"),
+			{
+				attribute: "tls_client_auth_ca", expression: "file(\"CA\")", inVault: "CA",
+				with: map[string]string{"auth_method": `"tls_client_auth"`, "tls_client_auth_san_dns": `"app.example"`},
+			},
+			{attribute: "dpop_required", expression: `true`, inVault: true},
+			{attribute: "insecure_public", expression: `true`, inVault: true, with: map[string]string{"auth_method": `"none"`}},
+			{attribute: "rate_limit", expression: `60`, inVault: 60},
+		},
+		replaces: map[string]string{"name": `"y"`},
+	},
+	{
 		typeName: configType, path: "config", minimal: map[string]string{"issuer": `"ISSUER"`, "allowed_audiences": `["https://*"]`, "allowed_scopes": `["*"]`},
 		updates: []update{
 			{attribute: "issuer", expression: `"https://vault.example/v1/other"`, inVault: "https://vault.example/v1/other", with: map[string]string{"force": "true"}},
@@ -155,8 +202,17 @@ var specimens = []specimen{
 			{attribute: "jwks_max_age", expression: `"30m"`, inVault: 1800},
 			{attribute: "allowed_audiences", expression: `["https://orders.*"]`, inVault: []any{"https://orders.*"}},
 			{attribute: "allowed_scopes", expression: `["read"]`, inVault: []any{"read"}},
+			{attribute: "token_endpoint_aliases", expression: `["https://gateway.example/token"]`, inVault: []any{"https://gateway.example/token"}},
 		},
 	},
+}
+
+// tlsUpdate is a name of a certificate, with what goes with it.
+func tlsUpdate(attribute, name string) update {
+	return update{
+		attribute: attribute, expression: fmt.Sprintf("%q", name), inVault: name,
+		with: map[string]string{"auth_method": `"tls_client_auth"`, "tls_client_auth_ca": `file("CA")`},
+	}
 }
 
 // bench is a mount for the objects of a test: with config and a second issuer,
@@ -165,6 +221,9 @@ func (s specimen) bench(t *testing.T) *mount {
 	t.Helper()
 	m := newMount(t)
 	m.remove("roles/deploy")
+	if s.typeName == clientType {
+		m.role("other", nil)
+	}
 	if s.path == "config" {
 		m.remove("config")
 		m.write("keys/main", block{"publication_lead": "24h"}) // more than any jwks_max_age
@@ -496,6 +555,8 @@ func (m *mount) writeAs(s specimen) {
 	switch s.typeName {
 	case issuerType:
 		data = block{"bound_issuer": "https://idp.example", "jwks_url": "https://idp.example/keys", "bound_audiences": "https://vault.example"}
+	case clientType:
+		data = block{"auth_method": "client_secret_basic"}
 	case roleType:
 		data = block{"issuers": "ci", "bound_subject": "alice", "allowed_audiences": "https://orders.example"}
 	}

@@ -7,7 +7,7 @@ import (
 // objects are all that the engine keeps, in the order in which one sets a mount
 // up.
 func objects() []object {
-	return []object{keyObject().describe(), configObject().describe(), issuerObject().describe(), roleObject().describe()}
+	return []object{keyObject().describe(), configObject().describe(), issuerObject().describe(), roleObject().describe(), clientObject().describe()}
 }
 
 func keyObject() object {
@@ -54,6 +54,7 @@ func configObject() object {
 			{name: "jwks_max_age", kind: duration},
 			{name: "allowed_audiences", kind: texts},
 			{name: "allowed_scopes", kind: texts},
+			{name: "token_endpoint_aliases", kind: texts},
 			{name: "former_issuers", kind: texts, use: computed},
 		},
 		check: func(c change) *backend.Refusal {
@@ -156,12 +157,50 @@ func roleObject() object {
 				name: "scope_map", kind: scopeMap,
 				description: "For `subject_scopes` `map`: a map of a scope of the subject token and the set of scopes that it stands for.",
 			},
+			{name: "format", kind: text},
 			{name: "key", kind: text},
 			{name: "typ", kind: text},
 			{name: "ttl", kind: duration},
 			{name: "max_ttl", kind: duration},
 			{name: "generate_lease", kind: boolean},
+			{name: "rate_limit", kind: number},
+			{name: "binding", kind: text},
+			{name: "subject_binding", kind: text},
 			{name: "role_id", kind: text, use: stable},
+		},
+	}
+}
+
+func clientObject() object {
+	return object{
+		noun: backend.ObjectClient, plural: "clients",
+		description: "An OAuth client of the endpoints `oauth/token`, `oauth/introspect` and `oauth/revoke`. Its `name` is its `client_id`. " +
+			"A secret is not made by Terraform, which would have to store it: `vault write -f MOUNT/clients/NAME/secret` shows one once. " +
+			"Destroying a client kills every token that it asked for.",
+		fields: []field{
+			{name: "auth_method", kind: text, use: required},
+			{name: "role", kind: text},
+			{name: "audiences", kind: texts},
+			{name: "jwks", kind: text},
+			{name: "jwks_url", kind: text},
+			{name: "ca_pem", kind: text},
+			{name: "allowed_addresses", kind: texts},
+			{name: "federated_issuer", kind: text},
+			{name: "federated_subject", kind: text},
+			{
+				name: "federated_claims", kind: claims,
+				description: "For `federated_jwt`: claims that the client's tokens must have: an object, as `bound_claims` of `tokenexchange_role`.",
+			},
+			{name: "tls_client_auth_subject_dn", kind: text},
+			{name: "tls_client_auth_san_dns", kind: text},
+			{name: "tls_client_auth_san_uri", kind: text},
+			{name: "tls_client_auth_san_ip", kind: text},
+			{name: "tls_client_auth_san_email", kind: text},
+			{name: "tls_client_auth_ca", kind: text},
+			{name: "dpop_required", kind: boolean},
+			{name: "insecure_public", kind: boolean},
+			{name: "rate_limit", kind: number},
+			{name: "secrets", kind: secretDate, use: computed},
 		},
 	}
 }

@@ -1,0 +1,5 @@
+data "tokenexchange_clients" "all" {}
+
+output "clients" {
+  value = data.tokenexchange_clients.all.names
+}

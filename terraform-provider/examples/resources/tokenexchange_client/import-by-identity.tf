@@ -1,0 +1,7 @@
+import {
+  to = tokenexchange_client.gateway
+  identity = {
+    mount = "token-exchange"
+    name  = "gateway"
+  }
+}

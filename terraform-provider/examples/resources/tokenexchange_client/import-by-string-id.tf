@@ -1,0 +1,4 @@
+import {
+  to = tokenexchange_client.gateway
+  id = "token-exchange/clients/gateway"
+}

@@ -1,0 +1,1 @@
+terraform import tokenexchange_client.gateway token-exchange/clients/gateway
