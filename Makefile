@@ -1,7 +1,7 @@
 # Each target is one command; what takes more is a script in scripts/.
 
 .DEFAULT_GOAL := help
-.PHONY: help build build-provider demo demo-terraform dev docs test lint fmt test-unit test-e2e test-terraform test-release release \
+.PHONY: help build build-provider demo demo-terraform dev docs test lint fmt test-unit test-e2e test-clients test-terraform test-release release \
 	fuzz bench clean
 
 help: ## list the targets
@@ -23,7 +23,7 @@ demo-terraform: ## the same with Terraform: configure, exchange, destroy, nothin
 dev: ## leave a dev Vault running with the engine configured (DEV_ADDR=host:port)
 	@scripts/dev.sh
 
-test: lint test-unit test-e2e test-terraform test-release ## all that CI runs
+test: lint test-unit test-e2e test-clients test-terraform test-release ## all that CI runs
 
 lint: ## linters, formatting, tidiness of go.mod, shell scripts, generated documentation
 	scripts/lint.sh
@@ -31,7 +31,7 @@ lint: ## linters, formatting, tidiness of go.mod, shell scripts, generated docum
 fmt: ## format the Go code
 	scripts/tool.sh golangci-lint fmt
 
-docs: ## generate the documentation of the Terraform provider: terraform-provider/docs
+docs: ## generate documentation: terraform-provider/docs, docs/conformance.md
 	scripts/docs.sh
 
 test-unit: ## tests that need no Vault and no network
@@ -39,6 +39,9 @@ test-unit: ## tests that need no Vault and no network
 
 test-e2e: ## tests against a real Vault and a real identity provider
 	scripts/test-e2e.sh
+
+test-clients: ## published OAuth clients and resource servers, over TLS and behind nginx
+	scripts/test-clients.sh
 
 test-terraform: ## tests of the provider through Terraform and OpenTofu
 	scripts/test-terraform.sh
@@ -56,4 +59,4 @@ bench: ## compare the engine's speed with its neighbours' on a real Vault
 	@scripts/bench.sh
 
 clean: ## remove what was built here; Vault and OpenTofu stay in the user's cache
-	rm -rf bin bin-terraform dist scripts/idp/node_modules
+	rm -rf bin bin-terraform dist scripts/idp/node_modules scripts/clients/node_modules

@@ -32,7 +32,7 @@ run 'vault secrets enable -path=token-exchange vault-plugin-secrets-token-exchan
 run 'vault write token-exchange/keys/main algorithm=ES256'
 run 'vault write token-exchange/config issuer="$VAULT_ADDR/v1/token-exchange" default_key=main allowed_audiences="https://*" allowed_scopes="*"'
 
-if install_idp; then
+if install_modules idp; then
   start_idp "$work/idp.json" "$work/idp.log"
   step "An OpenID provider at $ISSUER, which knows the client ci-runner"
   run 'SUBJECT_TOKEN=$(node scripts/idp/token.mjs "$ISSUER" ci-runner "$CLIENT_SECRET" https://vault.example "orders:read orders:write")'
@@ -66,7 +66,7 @@ run_refused 'vault write token-exchange/exchange/orders subject_token="$SUBJECT_
 step "A resource server needs nothing but the issuer's address (Go, go-oidc)"
 run 'go run ./scripts/verify "$VAULT_ADDR/v1/token-exchange" https://orders.example "$ACCESS_TOKEN"'
 run_refused 'go run ./scripts/verify "$VAULT_ADDR/v1/token-exchange" https://billing.example "$ACCESS_TOKEN"' audience
-if install_idp; then
+if install_modules idp; then
   step "A second opinion (Node.js, jose)"
   run 'node scripts/idp/verify.mjs "$VAULT_ADDR/v1/token-exchange" https://orders.example "$ACCESS_TOKEN"'
 fi

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Generates the documentation of the Terraform provider, terraform-provider/docs,
-# from its schemas, templates and examples:
+# Generates what documentation is generated: that of the Terraform provider,
+# terraform-provider/docs, from its schemas, templates and examples, and
+# docs/conformance.md from the tests.
 #   scripts/docs.sh        writes it
 #   scripts/docs.sh check  fails if it is not what would be written
 # Neither a Terraform nor the network takes part.
@@ -21,9 +22,13 @@ for command in generate validate; do
     --providers-schema "$work/schema.json" >"$work/log" 2>&1 || { cat "$work/log" >&2; exit 1; }
 done
 
+go run ./scripts/conformance >"$work/conformance.md"
+
 if [[ ${1-} == check ]]; then
+  diff docs/conformance.md "$work/conformance.md" || { echo "docs/conformance.md is stale: run make docs" >&2; exit 1; }
   diff -r terraform-provider/docs "$work/docs" || { echo "terraform-provider/docs is stale: run make docs" >&2; exit 1; }
 else
+  cp "$work/conformance.md" docs/conformance.md
   rm -rf terraform-provider/docs
   cp -R "$work/docs" terraform-provider/docs
 fi

@@ -126,10 +126,10 @@ stop_all() {
   done
 }
 
-# install_idp fails where the OpenID provider cannot run, for lack of Node.js 20;
-# else it installs the provider's modules, once.
-install_idp() {
-  local dir=$root/scripts/idp
+# install_modules DIRECTORY fails where what is in that directory of scripts/ cannot
+# run, for lack of Node.js 20; else it installs its npm modules, once.
+install_modules() {
+  local dir=$root/scripts/$1
   command -v node >/dev/null && command -v npm >/dev/null || return 1
   node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' || return 1
   [[ $dir/node_modules/.package-lock.json -nt $dir/package-lock.json ]] ||

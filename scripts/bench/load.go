@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -17,8 +18,8 @@ type contender struct {
 	name   string
 	method string
 	url    string
-	token  string // Vault's
-	body   string
+	token  string // Vault's; none for an OAuth client
+	body   func() (string, error)
 	want   string // what a good answer has in it
 }
 
@@ -71,11 +72,19 @@ func load(ctx context.Context, client *http.Client, c contender, workers int, sl
 // send makes one request, and reads the answer to its end. A failure never tells
 // the body: it may hold a token.
 func (c contender) send(ctx context.Context, client *http.Client) error {
-	req, err := http.NewRequestWithContext(ctx, c.method, c.url, bytes.NewReader([]byte(c.body)))
+	body, err := c.body()
 	if err != nil {
 		return err
 	}
-	req.Header.Set("X-Vault-Token", c.token)
+	req, err := http.NewRequestWithContext(ctx, c.method, c.url, strings.NewReader(body))
+	if err != nil {
+		return err
+	}
+	if c.token == "" {
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	} else {
+		req.Header.Set("X-Vault-Token", c.token)
+	}
 	resp, err := client.Do(req)
 	if err != nil {
 		return err

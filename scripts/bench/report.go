@@ -24,6 +24,8 @@ var comparisons = [][2]string{
 	{leased, identity},
 	{unleased, empty},
 	{leased, empty},
+	{standard, unleased},
+	{standard, identity},
 	{emptyToo, empty},
 }
 
@@ -43,7 +45,7 @@ func (r results) medians() string {
 	var out strings.Builder
 	out.WriteString("\nOn this machine, now: the medians of the rounds\n\n")
 	out.WriteString("request\tat a time\trequests/s\tp50\tp99\n")
-	for _, name := range []string{identity, unleased, leased, empty} {
+	for _, name := range []string{identity, unleased, leased, standard, empty} {
 		for _, workers := range concurrencies {
 			samples := r[series{name, workers}]
 			fmt.Fprintf(&out, "%s\t%d\t%.0f\t%s\t%s\n", name, workers,
