@@ -37,7 +37,7 @@ while read -r terraform; do
     # Terraform's registry is what the tests take by default.
     export TF_ACC_PROVIDER_HOST=registry.opentofu.org TF_ACC_PROVIDER_NAMESPACE=hashicorp
   fi
-  TF_ACC_TERRAFORM_PATH=$terraform go test -race -tags e2e -count=1 -timeout 20m "$@" \
+  TF_ACC_TERRAFORM_PATH=$terraform go test -tags e2e -count=1 -timeout 20m "$@" \
     ./terraform-provider/... </dev/null || status=1
 done <<<"$terraforms"
 

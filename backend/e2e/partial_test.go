@@ -60,6 +60,7 @@ func TestFieldOfTheConfigurationIsWrittenAlone(t *testing.T) {
 		{data{"allowed_scopes": "orders:*"}, data{"allowed_scopes": []string{"orders:*"}}},
 		{data{"jwks_max_age": "1m"}, data{"jwks_max_age": 60}},
 		{data{"allowed_scopes": []string{}}, nil},
+		{data{"token_endpoint_aliases": []string{"https://gateway.example/token"}}, nil},
 		{data{}, nil},
 	})
 }
@@ -161,10 +162,14 @@ func TestFieldOfARoleIsWrittenAlone(t *testing.T) {
 		{data{"max_ttl": "20m"}, data{"max_ttl": 1200}},
 		{data{"ttl": "10m"}, data{"ttl": 600}},
 		{data{"generate_lease": false}, nil},
+		{data{"rate_limit": 60}, nil},
 		{data{"bound_subject": ""}, nil},
 		{data{"bound_claims": data{}}, nil},
 		{data{"key": ""}, nil},
 		{data{"typ": "at+jwt"}, nil},
+		{data{"binding": "dpop"}, nil},
+		{data{"subject_binding": "rebind"}, nil},
+		{data{"subject_binding": "prove", "binding": "none"}, nil},
 		{data{"format": "opaque"}, nil},
 		{data{"subject_source": "caller", "issuers": []string{}, "bound_audiences": []string{}}, nil},
 		{data{}, nil},
