@@ -76,7 +76,7 @@ func TestReadKeepsTheStateUnlessTheObjectHasGone(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			vaultIs(t, script(t, map[string]http.HandlerFunc{http.MethodGet: tt.vault}))
 			r := newRPC(t, nil)
-			state, diags := r.refresh(roleType, existing(r, roleType, good["role"]))
+			state, diags := r.refreshRole(existing(r, roleType, good["role"]))
 			same(t, "diagnostics", diags, tt.diags...)
 			if (state != nil) != tt.kept {
 				t.Errorf("the state is %v", state)
@@ -314,7 +314,7 @@ func TestAnswersThatAreNotTheEngines(t *testing.T) {
 					t.Errorf("%s: %q", what, diags)
 				}
 			}
-			after, diags := r.refresh(roleType, before)
+			after, diags := r.refreshRole(before)
 			one("refresh", diags)
 			if asJSON(after) != asJSON(before) {
 				t.Errorf("the state is %v", after)

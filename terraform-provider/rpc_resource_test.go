@@ -77,11 +77,11 @@ func (r *rpc) apply(typeName string, prior, config block) (state block, diags []
 	return r.decode(schema, resp.NewState), told(resp.Diagnostics)
 }
 
-// refresh reads a resource again; nil if it has gone.
-func (r *rpc) refresh(typeName string, state block) (block, []string) {
+// refreshRole reads a role again; nil if it has gone.
+func (r *rpc) refreshRole(state block) (block, []string) {
 	r.Helper()
-	schema := r.schemas.ResourceSchemas[typeName]
-	resp, err := r.server.ReadResource(r.Context(), &tfprotov6.ReadResourceRequest{TypeName: typeName, CurrentState: r.maybe(schema, state)})
+	schema := r.schemas.ResourceSchemas[roleType]
+	resp, err := r.server.ReadResource(r.Context(), &tfprotov6.ReadResourceRequest{TypeName: roleType, CurrentState: r.maybe(schema, state)})
 	r.must(err, nil)
 	return r.decode(schema, resp.NewState), told(resp.Diagnostics)
 }

@@ -104,7 +104,7 @@ func TestPasswordOfTheAddress(t *testing.T) {
 			t.Setenv("TERRAFORM_VAULT_SKIP_CHILD_TOKEN", skip)
 			t.Setenv("VAULT_SET_NAMESPACE_FROM_TOKEN", "false")
 			r := newRPC(t, nil)
-			_, diags := r.refresh(roleType, existing(r, roleType, good["role"]))
+			_, diags := r.refreshRole(existing(r, roleType, good["role"]))
 			if len(diags) != 1 || strings.Contains(diags[0], "pass-of-url") || strings.Contains(diags[0], basic) {
 				t.Errorf("%s: got %q", name, diags)
 			}
@@ -143,7 +143,7 @@ func TestAnswersOfOthers(t *testing.T) {
 		r := newRPC(t, nil)
 		want := fmt.Sprintf("(from VAULT_ADDR): the answer, %d %s, is not of the form of Vault's: the address is not that of a Vault, or something in between answers",
 			c.status, http.StatusText(c.status))
-		state, diags := r.refresh(roleType, existing(r, roleType, good["role"]))
+		state, diags := r.refreshRole(existing(r, roleType, good["role"]))
 		if state == nil || len(diags) != 1 || !strings.HasSuffix(diags[0], want) {
 			t.Errorf("%s: kept %t, %q", name, state != nil, diags)
 		}

@@ -116,11 +116,13 @@ func TestFederatedRefused(t *testing.T) {
 		{"CA-2 bound to a certificate", nil, nil, map[string]any{"cnf": map[string]any{"x5t#S256": "x"}}, bound},
 		{"CA-2 bound to what nobody knows", nil, nil, map[string]any{"cnf": "x"}, bound},
 		{
-			"CA-3 for further audiences", nil, nil, map[string]any{"aud": []string{ciAudience, "https://orders.example"}},
+			"CA-3 for further audiences", nil, nil,
+			map[string]any{"aud": []string{ciAudience, "https://orders.example"}},
 			`the assertion is for ["https://vault.example", "https://orders.example"]: one audience is wanted, each of several could present it`,
 		},
 		{
-			"CA-3 for one audience twice", nil, nil, map[string]any{"aud": []string{ciAudience, ciAudience}},
+			"CA-3 for one audience twice", nil, nil,
+			map[string]any{"aud": []string{ciAudience, ciAudience}},
 			`the assertion is for ["https://vault.example", "https://vault.example"]: one audience is wanted, each of several could present it`,
 		},
 		{"an issuer that does not exist", func(c *client.Config) { c.FederatedIssuer = "cd" }, nil, nil, `the federated_issuer "cd" does not exist`},
