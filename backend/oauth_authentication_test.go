@@ -195,9 +195,9 @@ func TestClientCredentials(t *testing.T) {
 		who  func(*logical.Request)
 		want string
 	}{
-		{"TX-12 nobody", func(*logical.Request) {}, "401 invalid_client client_id: is missing, as is every other way to authenticate; if Authorization: Basic was sent, Vault has kept it back: vault secrets tune -passthrough-request-headers=Authorization"},
+		{"TX-12 nobody", func(*logical.Request) {}, "401 invalid_client client_id: is missing, as is every other way to authenticate; if Authorization: Basic was sent, is Authorization among the passthrough_request_headers of the mount?"},
 		{"TX-12 an id alone", with(map[string]any{"client_id": "gateway"}), unproven},
-		{"TX-12 an empty id", with(map[string]any{"client_id": ""}), "401 invalid_client client_id: is missing, as is every other way to authenticate; if Authorization: Basic was sent, Vault has kept it back: vault secrets tune -passthrough-request-headers=Authorization"},
+		{"TX-12 an empty id", with(map[string]any{"client_id": ""}), "401 invalid_client client_id: is missing, as is every other way to authenticate; if Authorization: Basic was sent, is Authorization among the passthrough_request_headers of the mount?"},
 		{"TX-12 a client that is registered as public", with(map[string]any{"client_id": "open"}), "200"},
 		{"TX-12 a public client with a secret", post("open", secret), unproven},
 		{"VT-3 DP-5 a client that must prove a key and does not", with(map[string]any{"client_id": "bound"}), "400 invalid_dpop_proof dpop_required: the client must send a DPoP proof, and none has arrived: is DPoP among the passthrough_request_headers of the mount?"},
@@ -231,9 +231,9 @@ func TestClientCredentials(t *testing.T) {
 		{"CA-6 header and parameter", both(good, with(map[string]any{"client_secret": posted})), "400 invalid_request client_secret: an Authorization header and the parameter client_secret are two ways to authenticate: use one"},
 		{"CA-6 header and assertion", both(good, assertion), "401 invalid_client client_assertion: an Authorization header and the parameter client_assertion are two ways to authenticate: use one"},
 		{"CA-6 parameter and assertion", both(post("poster", posted), assertion), "401 invalid_client client_assertion: the parameter client_secret and the parameter client_assertion are two ways to authenticate: use one"},
-		{"VT-3 a bearer token is not looked at", header("Authorization", "Bearer hvs.secret"), "401 invalid_client client_id: is missing, as is every other way to authenticate; if Authorization: Basic was sent, Vault has kept it back: vault secrets tune -passthrough-request-headers=Authorization"},
+		{"VT-3 a bearer token is not looked at", header("Authorization", "Bearer hvs.secret"), "401 invalid_client client_id: is missing, as is every other way to authenticate; if Authorization: Basic was sent, is Authorization among the passthrough_request_headers of the mount?"},
 		{"VT-3 a bearer token beside a good assertion", both(assertion, header("Authorization", "Bearer hvs.secret")), "200"},
-		{"BC-6 a certificate that a header names", header("X-Forwarded-Client-Cert", "Subject=\"CN=billing\""), "401 invalid_client client_id: is missing, as is every other way to authenticate; if Authorization: Basic was sent, Vault has kept it back: vault secrets tune -passthrough-request-headers=Authorization"},
+		{"BC-6 a certificate that a header names", header("X-Forwarded-Client-Cert", "Subject=\"CN=billing\""), "401 invalid_client client_id: is missing, as is every other way to authenticate; if Authorization: Basic was sent, is Authorization among the passthrough_request_headers of the mount?"},
 	} {
 		t.Run(c.name, func(t *testing.T) { m.wantAnswer(t, c.who, c.want) })
 	}
@@ -291,7 +291,7 @@ func TestClientCertificates(t *testing.T) {
 		{"CA-9 the registered one behind another", both(id, connectedWith(another, own)), unproven},
 		{"CA-9 no certificate", id, unproven},
 		{"CA-9 no certificate on the connection", both(id, connectedWith()), unproven},
-		{"CA-9 the certificate without an id", connectedWith(own), "401 invalid_client client_id: is missing, as is every other way to authenticate; if Authorization: Basic was sent, Vault has kept it back: vault secrets tune -passthrough-request-headers=Authorization"},
+		{"CA-9 the certificate without an id", connectedWith(own), "401 invalid_client client_id: is missing, as is every other way to authenticate; if Authorization: Basic was sent, is Authorization among the passthrough_request_headers of the mount?"},
 		{"BC-6 the certificate in a header", both(id, header("Client-Cert", base64.StdEncoding.EncodeToString(own.Raw))), unproven},
 	} {
 		t.Run(c.name, func(t *testing.T) { m.wantAnswer(t, c.who, c.want) })

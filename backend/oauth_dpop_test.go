@@ -124,7 +124,7 @@ func TestDPoPProofsThatAreRefused(t *testing.T) {
 		proofs []string
 		code   string
 	}{
-		{"DP-5 none", nil, "invalid_request"},
+		{"DP-5 none", nil, "invalid_dpop_proof"},
 		{"DP-1 two", []string{p.proof(m.now, nil), p.proof(m.now, nil)}, "invalid_dpop_proof"},
 		{"DP-1 for another method", []string{p.proof(m.now, map[string]any{"htm": "GET"})}, "invalid_dpop_proof"},
 		{"DP-7 for an internal listener", []string{p.proof(m.now, map[string]any{"htu": "http://127.0.0.1:8200/v1/token-exchange/oauth/token"})}, "invalid_dpop_proof"},

@@ -27,7 +27,7 @@ func TestOAuthTokenIsRequired(t *testing.T) {
 func TestOAuthTellsOfTheTune(t *testing.T) {
 	m, _, _ := newClients(t)
 	got := m.post("token", m.exchangeForm(nil), func(*logical.Request) {})
-	if got.status != 401 || !strings.Contains(got.raw, "vault secrets tune -passthrough-request-headers=Authorization") {
+	if got.status != 401 || !strings.Contains(got.raw, "is Authorization among the passthrough_request_headers of the mount?") {
 		t.Errorf("got %d %s", got.status, got.raw)
 	}
 }

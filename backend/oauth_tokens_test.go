@@ -122,7 +122,7 @@ func TestOAuthRevocation(t *testing.T) {
 		{"RV-1 garbage", gateway, map[string]any{"token": "garbage"}, gateway, "200", false},
 		{"RV-1 no token", gateway, map[string]any{"token": ""}, gateway, "400 invalid_request token: is required", false},
 		{"VT-1 two tokens", gateway, map[string]any{"token": "a,b"}, gateway, "400 invalid_request token: must be given once, and has no comma", false},
-		{"RV-1 nobody", gateway, nil, func(*logical.Request) {}, "401 invalid_client client_id: is missing, as is every other way to authenticate; if Authorization: Basic was sent, Vault has kept it back: vault secrets tune -passthrough-request-headers=Authorization", false},
+		{"RV-1 nobody", gateway, nil, func(*logical.Request) {}, "401 invalid_client client_id: is missing, as is every other way to authenticate; if Authorization: Basic was sent, is Authorization among the passthrough_request_headers of the mount?", false},
 		{"RV-1 a wrong secret", gateway, nil, basic("gateway", "wrong"), unproven, false},
 	} {
 		var token any

@@ -27,7 +27,11 @@ func (b *backend) oauthPaths() []*framework.Path {
 	return []*framework.Path{
 		endpoint("oauth/token", "exchange", "Exchange a token as an OAuth client (RFC 8693).", oauthHelp,
 			plus(without(exchangeFields, "ttl"), map[string]*framework.FieldSchema{
-				"grant_type": {Type: framework.TypeString, Description: grantTokenExchange + ". Required."},
+				"subject_token":      credential("The token of the party on whose behalf the request is made (RFC 8693 §2.1). Required."),
+				"subject_token_type": {Type: framework.TypeString, Description: "Type of subject_token (RFC 8693 §3). Required."},
+				"actor_token":        credential("The token of the party that acts. Left out if the role's actor_source is \"client\"."),
+				"actor_token_type":   {Type: framework.TypeString, Description: "Type of actor_token. Required with it, and only then."},
+				"grant_type":         {Type: framework.TypeString, Description: grantTokenExchange + ". Required."},
 			}), ok("The token.", without(exchangeResponse, "jti", "txn", "subject", "audience", "act"))),
 		endpoint("oauth/introspect", "introspect", "Ask about a token as an OAuth client (RFC 7662).", oauthHelp,
 			tokenFields, ok("The token's state.", introspectResponse)),

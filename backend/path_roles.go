@@ -294,7 +294,7 @@ var roleFields = map[string]*framework.FieldSchema{
 	}),
 	"rate_limit": group("How", &framework.FieldSchema{
 		Type:        framework.TypeInt,
-		Description: "How many tokens one subject may have a minute by this role, in whatever bursts. What is beyond is answered with status 429. Counted on the active node alone, since the plugin started. Default: 0, no limit.",
+		Description: "How many exchanges one subject may ask for a minute by this role with a valid token, in whatever bursts. What is beyond is answered with status 429. Counted on the active node alone, since the plugin started. Default: 0, no limit.",
 	}),
 	"binding": group("How", &framework.FieldSchema{
 		Type: framework.TypeString,

@@ -132,7 +132,7 @@ var refusedCases = []refusedCase{
 	{"role", block{"binding": "cookie"}, "binding", `binding: "cookie" is not one of ["none", "dpop", "mtls", "any"]`},
 	{"role", block{"subject_binding": "ignore"}, "subject_binding", `subject_binding: "ignore" is not one of ["prove", "reject", "rebind"]`},
 	{"role", block{"subject_binding": "rebind"}, "subject_binding", `subject_binding: means nothing while binding is "none": a subject token that is bound is refused`},
-	{"role", block{"rate_limit": -1}, "rate_limit", "rate_limit: must be from 0 (no limit) to 1000000 tokens a minute"},
+	{"role", block{"rate_limit": -1}, "rate_limit", "rate_limit: must be from 0 (no limit) to 1000000 exchanges a minute"},
 	{"role", block{"ttl": "-1s"}, "ttl", "ttl: cannot provide negative value '-1'"},
 	{"role", block{"max_ttl": "-1s"}, "max_ttl", "max_ttl: cannot provide negative value '-1'"},
 	{"role", block{"ttl": "10m", "max_ttl": "5m"}, "ttl", "ttl: 10m0s is more than max_ttl, which is 5m0s"},

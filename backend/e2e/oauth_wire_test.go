@@ -382,7 +382,7 @@ func (a *authorization) wireUntuned() {
 	wantOAuth(a.T, "client_secret_post", other.post("token", other.form("client_secret_post", orders)), 200, "")
 	got := other.post("token", other.form("", orders), "Authorization", other.basic("client_secret_basic"))
 	wantOAuth(a.T, "client_secret_basic", got, 401, "invalid_client")
-	if text := fmt.Sprint(got.document["error_description"]); !strings.Contains(text, "vault secrets tune -passthrough-request-headers=Authorization") {
+	if text := fmt.Sprint(got.document["error_description"]); !strings.Contains(text, "is Authorization among the passthrough_request_headers of the mount?") {
 		a.Errorf("the tune is not named: %s", text)
 	}
 }

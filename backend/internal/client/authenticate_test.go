@@ -174,11 +174,11 @@ func TestMechanisms(t *testing.T) {
 		},
 		{
 			"nothing", client.None, func(c *client.Credentials) { c.ClientID = "" }, false,
-			`invalid_client: client_id: is missing, as is every other way to authenticate; if Authorization: Basic was sent, Vault has kept it back: vault secrets tune -passthrough-request-headers=Authorization`,
+			`invalid_client: client_id: is missing, as is every other way to authenticate; if Authorization: Basic was sent, is Authorization among the passthrough_request_headers of the mount?`,
 		},
 		{
 			"a certificate alone", client.TLSClientAuth, func(c *client.Credentials) { c.ClientID = "" }, false,
-			`invalid_client: client_id: is missing, as is every other way to authenticate; if Authorization: Basic was sent, Vault has kept it back: vault secrets tune -passthrough-request-headers=Authorization`,
+			`invalid_client: client_id: is missing, as is every other way to authenticate; if Authorization: Basic was sent, is Authorization among the passthrough_request_headers of the mount?`,
 		},
 		{"an unknown client", client.None, func(c *client.Credentials) { c.ClientID = "nobody" }, false, unproven},
 		{"an unknown client, CA-7 by header", client.ClientSecretBasic, func(c *client.Credentials) { *c = basic("nobody", "x") }, true, unproven},

@@ -115,7 +115,7 @@ func (c Credentials) read() (presented, *denial.Error) {
 	default:
 		if p.id == "" {
 			// Whoever sends Basic to a mount that is not tuned comes like this.
-			refusal = fail("client_id", "is missing, as is every other way to authenticate; if Authorization: Basic was sent, Vault has kept it back: vault secrets tune -passthrough-request-headers=Authorization")
+			refusal = fail("client_id", "is missing, as is every other way to authenticate; if Authorization: Basic was sent, is Authorization among the passthrough_request_headers of the mount?")
 		}
 	}
 	return p, refusal

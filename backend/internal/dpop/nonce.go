@@ -46,7 +46,7 @@ func (n *Nonces) Issue(now time.Time) string { return n.sum(step(now)) }
 // [denial.UseDPoPNonce].
 func (n *Nonces) Check(nonce string, now time.Time) error {
 	if nonce == "" {
-		return denial.New(denial.UseDPoPNonce, denial.Binding, "nonce", "is missing: use the one in the DPoP-Nonce header of this answer")
+		return denial.New(denial.UseDPoPNonce, denial.Binding, "nonce", "is missing: use the one in the DPoP-Nonce header of this answer (if there is none: is DPoP-Nonce among the allowed_response_headers of the mount?)")
 	}
 	for _, s := range []int64{step(now), step(now) - 1} {
 		if hmac.Equal([]byte(nonce), []byte(n.sum(s))) {

@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	noNonce  = "use_dpop_nonce: nonce: is missing: use the one in the DPoP-Nonce header of this answer"
+	noNonce  = "use_dpop_nonce: nonce: is missing: use the one in the DPoP-Nonce header of this answer (if there is none: is DPoP-Nonce among the allowed_response_headers of the mount?)"
 	oldNonce = "use_dpop_nonce: nonce: is not valid any more: use the one in the DPoP-Nonce header of this answer"
 )
 

@@ -30,7 +30,11 @@ func (a *attempt) confirm() (dpop.Confirmation, error) {
 	case byCertificate && certificate != nil:
 		return dpop.ByCertificate(certificate), nil
 	}
-	return dpop.Confirmation{}, denial.New(denial.InvalidRequest, denial.Binding, "binding", "%s", a.missingProof())
+	code := denial.InvalidRequest
+	if a.role.Binding == policy.BindDPoP && a.req.Client != nil {
+		code = denial.InvalidDPoPProof // RFC 9449 §5
+	}
+	return dpop.Confirmation{}, denial.New(code, denial.Binding, "binding", "%s", a.missingProof())
 }
 
 // missingProof says what a request lacks, and where it could be lost on the way.

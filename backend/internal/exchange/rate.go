@@ -14,7 +14,7 @@ func (a *attempt) checkRate(s *subject) error {
 		return nil
 	}
 	wait := a.Limits.Take("role "+a.role.ID+" "+s.origin.source, a.role.RateLimit, a.Now())
-	return tooMany("rate_limit", "the subject has asked by the role for more than %d tokens a minute", a.role.RateLimit, wait)
+	return tooMany("rate_limit", "the subject has asked by the role for more than %d exchanges a minute", a.role.RateLimit, wait)
 }
 
 // CheckClientRate holds a client that has authenticated itself to its rate_limit.

@@ -263,7 +263,7 @@ func (r *Role) checkBinding() error {
 	case r.Binding != BindNone && r.NeedsCaller():
 		return denial.Field("binding", "must be %q in a role that asks for the Vault caller: only an OAuth client can prove a key", BindNone)
 	case r.RateLimit < 0 || r.RateLimit > maxRate:
-		return denial.Field("rate_limit", "must be from 0 (no limit) to %d tokens a minute", maxRate)
+		return denial.Field("rate_limit", "must be from 0 (no limit) to %d exchanges a minute", maxRate)
 	case r.Binding == BindDPoP && r.Type == "JWT":
 		return denial.Field("binding", "%q makes access tokens: leave typ at at+jwt", BindDPoP)
 	}
