@@ -184,7 +184,7 @@ var specimens = []specimen{
 				with: map[string]string{"auth_method": `"tls_client_auth"`, "tls_client_auth_san_dns": `"app.example"`},
 			},
 			{attribute: "dpop_required", expression: `true`, inVault: true},
-			{attribute: "insecure_public", expression: `true`, inVault: true, with: map[string]string{"auth_method": `"none"`}},
+			{attribute: "insecure_public", expression: `true`, inVault: true, with: map[string]string{"auth_method": `"none"`, "role": `"other"`}},
 			{attribute: "rate_limit", expression: `60`, inVault: 60},
 		},
 		replaces: map[string]string{"name": `"y"`},

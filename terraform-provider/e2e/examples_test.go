@@ -86,6 +86,12 @@ func TestExamplesAreApplied(t *testing.T) {
 		}
 	}
 	made.add("versions.tf", requirement)
+	made.add("client.tf", `resource "tokenexchange_client" "gateway" {
+  name        = "gateway"
+  auth_method = "client_secret_basic"
+  role        = tokenexchange_role.orders.name
+}
+`)
 	guardrailsFirst(t, made.run("graph"))
 	made.run("apply", "-auto-approve")
 	made.unchanged()
@@ -143,7 +149,9 @@ func TestExamplesAreApplied(t *testing.T) {
 			w.unchanged()
 		})
 	}
-	if _, err := vault.Logical().DeleteWithContext(t.Context(), mount+"/roles/orders"); err != nil {
-		t.Fatal(err)
+	for _, made := range []string{"clients/gateway", "roles/orders"} {
+		if _, err := vault.Logical().DeleteWithContext(t.Context(), mount+"/"+made); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
