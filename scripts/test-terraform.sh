@@ -43,7 +43,7 @@ done <<<"$terraforms"
 
 stop_all # and so has all of the log
 # This begins every JWT: {" in base64url. The random key may have it as well.
-if sed '/^Unseal Key: /d' "$work/vault.log" | grep eyJ >/dev/null; then
+if sed '/^Unseal Key: /d' "$work/vault.log" | grep -E 'eyJ[A-Za-z0-9_-]{24}' >/dev/null; then
   echo "there is a token in the log of Vault" >&2
   status=1
 fi

@@ -199,7 +199,7 @@ func (s *served) peer(t *testing.T, cmd *exec.Cmd, url string) {
 	t.Cleanup(func() {
 		p.stop()
 		switch log := p.log.String(); {
-		case strings.Contains(log, jwtPrefix):
+		case jwtText.MatchString(log):
 			t.Errorf("there is a token in the log of %s:\n%s", cmd.Path, regexp.MustCompile(jwtPrefix+`[\w.-]+`).ReplaceAllString(log, "(a token)"))
 		case t.Failed():
 			t.Logf("log of %s:\n%s", cmd.Path, log)
