@@ -68,7 +68,7 @@ func TestChildTokenRequest(t *testing.T) {
 	sure(t, configured(t, vault.with(written{"token_name": "ci", "max_lease_ttl_seconds": 90})), "")
 	got := vault.last(t, "auth/token/create")
 	if got.token != "hvs.parent-token" {
-		t.Errorf("made with %s", got.token)
+		t.Error("made with another token")
 	}
 	for name, want := range map[string]any{"display_name": "ci", "ttl": "1m30s", "explicit_max_ttl": "1m30s", "renewable": false} {
 		if got.body[name] != want {
@@ -220,7 +220,7 @@ func TestTokenHelper(t *testing.T) {
 	tokenHelper(t, "hvs.helper-token")
 	sure(t, configured(t, vault.with(written{"token": nil})), "")
 	if got := vault.last(t, "auth/token/create").token; got != "hvs.helper-token" {
-		t.Errorf("made with %s", got)
+		t.Error("made with another token")
 	}
 	t.Setenv("VAULT_CONFIG_PATH", t.TempDir())
 	if got := failure(t, configured(t, vault.with(written{"token": nil})), ""); !strings.HasPrefix(got, "the token helper of the Vault CLI cannot be used: ") {
@@ -244,7 +244,7 @@ func TestTokenOfTheCLI(t *testing.T) {
 		t.Fatalf("%v\n%s", err, output)
 	}
 	if got := vault.last(t, "auth/token/create").token; got != "hvs.file-token" {
-		t.Errorf("made with %s", got)
+		t.Error("made with another token")
 	}
 }
 

@@ -188,9 +188,6 @@ func ciToken(t *testing.T, audience string) (keys, token string) {
 // of its page, and no other.
 func TestGuidesPolicy(t *testing.T) {
 	t.Parallel()
-	if !knows(10, 11) {
-		t.Skipf("%s has no ephemeral resources", cliName())
-	}
 	page := regexp.MustCompile("(?s)\n## Policy\n.*?```hcl\n(.*?)```").FindStringSubmatch(source(t, "../docs/index.md"))
 	if page == nil {
 		t.Fatal("the page has no policy")
