@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"maps"
 	"net"
@@ -251,10 +252,12 @@ func TestVaultReplacement(t *testing.T) {
 	vault := devVault(t)
 	c := configured(t, vault.with(written{"token": vault.root, "max_lease_ttl_seconds": 2}))
 	first := sure(t, c, "")
-	time.Sleep(3 * time.Second)
-	if _, err := vault.Auth().Token().LookupWithContext(t.Context(), first); err == nil {
-		t.Error("the first token has not ended")
-	}
+	eventually(t, func() error {
+		if _, err := vault.Auth().Token().LookupWithContext(t.Context(), first); err == nil {
+			return errors.New("the first token has not ended")
+		}
+		return nil
+	})
 	self(t, c)
 }
 

@@ -19,8 +19,8 @@ import (
 	"github.com/hashicorp/vault/api"
 )
 
-// hcl writes a resource, with its attributes as Terraform's expressions.
-func hcl(typeName, name, mount string, attributes map[string]string) string {
+// resourceHCL writes a resource, with its attributes as Terraform's expressions.
+func resourceHCL(typeName, name, mount string, attributes map[string]string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "resource %q %q {\n  mount = %q\n", typeName, name, mount)
 	for name, expression := range attributes {
@@ -277,7 +277,7 @@ func (s specimen) config(m *mount, changes ...map[string]string) string {
 			}
 		}
 	}
-	return hcl(s.typeName, "x", m.path, attributes)
+	return resourceHCL(s.typeName, "x", m.path, attributes)
 }
 
 const address = ".x"
@@ -368,7 +368,7 @@ func (o *trial) hcl(changes ...map[string]string) string {
 			}
 		}
 	}
-	return o.files(hcl(o.typeName, o.attribute, o.mount.path, attributes))
+	return o.files(resourceHCL(o.typeName, o.attribute, o.mount.path, attributes))
 }
 
 func (o *trial) minimal() string { return o.hcl() }
