@@ -45,6 +45,7 @@ func TestMain(m *testing.M) {
 	if name == "sink" {
 		p = newSink(nil)
 	}
+	_ = QuietLogs() // as the binary does
 	err := providerserver.Serve(context.Background(), p, providerserver.ServeOpts{Address: "registry.terraform.io/tokenexchange/" + name})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -24,10 +24,13 @@ func main() {
 		fmt.Println(version)
 		return
 	}
-	err := providerserver.Serve(context.Background(), provider.New(version), providerserver.ServeOpts{
-		Address: "registry.terraform.io/tokenexchange/tokenexchange",
-		Debug:   *debug,
-	})
+	err := provider.QuietLogs()
+	if err == nil {
+		err = providerserver.Serve(context.Background(), provider.New(version), providerserver.ServeOpts{
+			Address: "registry.terraform.io/tokenexchange/tokenexchange",
+			Debug:   *debug,
+		})
+	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
