@@ -176,11 +176,15 @@ func TestAssertionsThatAreJunk(t *testing.T) {
 
 // Clients go on revoking when the configuration was deleted, and exchange nothing.
 func TestClientsRevokeWithoutConfiguration(t *testing.T) {
+	const unconfigured = "400 invalid_request config: the mount is not configured: write config first"
 	m, gateway, api := newClients(t)
 	token := map[string]any{"token": m.post("token", m.exchangeForm(nil), gateway).body["access_token"]}
 	m.do(logical.DeleteOperation, "config", nil)
-	if got := m.post("token", m.exchangeForm(nil), gateway); got.String() != "400 invalid_request config: the mount is not configured: write config first" {
+	if got := m.post("token", m.exchangeForm(nil), gateway); got.String() != unconfigured {
 		t.Errorf("got %s", got)
+	}
+	if got := m.post("token", m.exchangeForm(nil), proving(gateway, newProver(t).proof(m.now, nil))); got.String() != unconfigured {
+		t.Errorf("with a DPoP proof: got %s", got)
 	}
 	if got := m.post("introspect", token, api); got.body["active"] != true {
 		t.Errorf("got %s", got)

@@ -74,6 +74,26 @@ func TestOAuthIntrospectionMembers_IN4(t *testing.T) {
 	}
 }
 
+// IN-5: a service is not told for whom else a token is; the client that asked for it
+// knows.
+func TestOAuthIntrospectionTellsAServiceOfItself_IN5(t *testing.T) {
+	m, gateway, api := newClients(t)
+	m.write("roles/unleased", map[string]any{"allowed_audiences": []string{orders, "https://billing.example"}})
+	granted := m.post("token", m.exchangeForm(map[string]any{"audience": orders + ",https://billing.example"}), gateway)
+	token := map[string]any{"token": granted.body["access_token"]}
+	for name, c := range map[string]struct {
+		who  func(*logical.Request)
+		want string
+	}{
+		"the service":                  {api, `["https://orders.example"]`},
+		"the client that asked for it": {gateway, `["https://orders.example","https://billing.example"]`},
+	} {
+		if got := asJSON(t, m.post("introspect", token, c.who).body["aud"]); got != c.want {
+			t.Errorf("%s is told %s", name, got)
+		}
+	}
+}
+
 // IN-6: a token is active as long as all that it came from is: keys, roles, clients and
 // what it was exchanged from.
 func TestOAuthIntrospectionIsAFullCheck_IN6(t *testing.T) {

@@ -5,7 +5,9 @@ import (
 	"testing"
 
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/client"
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/denial"
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/denialtest"
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/exchange"
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/issuer"
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/policy"
 )
@@ -163,6 +165,47 @@ func TestPublicClientNeedsARoleThatItCanUse(t *testing.T) {
 			w.must(err)
 			w.snapshot.Clients["app"] = made
 			w.must(w.snapshot.CheckRole(w.snapshot.Roles["orders"], w.now))
+		})
+	}
+}
+
+// Who acts by its client credentials has some, and sends no token besides.
+func TestClientThatActs(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		edit  func(*world, *exchange.Request)
+		stage denial.Stage
+		rule  string
+		text  string
+	}{
+		{
+			"TX-20 nobody", func(_ *world, r *exchange.Request) { r.Client = nil },
+			denial.Actor, "actor_source", `invalid_request: actor: the actor of the role "orders" is the OAuth client, which has to authenticate itself at oauth/token`,
+		},
+		{
+			"TX-20 one that proves nothing", func(w *world, r *exchange.Request) { r.Client = w.gateway(client.None) },
+			denial.Actor, "actor_source", `invalid_request: actor: the actor of the role "orders" is the OAuth client, which has to authenticate itself at oauth/token`,
+		},
+		{
+			"TX-20 with an actor_token", func(w *world, r *exchange.Request) {
+				r.ActorToken, r.ActorTokenType = w.subject(nil), exchange.TypeJWT
+			},
+			denial.Parse, "actor_token", `invalid_request: actor_token: the actor of the role "orders" is the client: leave it out`,
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t)
+			w.addRole("orders", func(r *policy.Role) {
+				r.Delegation, r.ActorSource, r.BoundActors = policy.DelegationRequired, policy.SourceClient, []string{"client:gateway"}
+			})
+			req := w.request()
+			req.Client = w.gateway(client.ClientSecretBasic)
+			if got := names(w.mustExchange(req).Acting); len(got) != 1 || got[0] != "client:gateway@us" {
+				t.Fatalf("act is %v", got)
+			}
+			c.edit(w, &req)
+			_, err := w.exchange(req)
+			wantDenied(t, err, c.stage, c.rule, c.text)
 		})
 	}
 }

@@ -594,7 +594,13 @@ func TestFormerIssuer(t *testing.T) {
 	if _, err := w.exchanger.Own(context.Background(), w.snapshot, w.records, first.AccessToken); err != nil {
 		t.Errorf("cannot be introspected without a configuration: %v", err)
 	}
+	if got := w.snapshot.LastIssuer(w.now); got != ourIssuer {
+		t.Errorf("clients of %q can ask and revoke", got)
+	}
 	w.snapshot.FormerIssuers[0].Until = w.now
+	if got := w.snapshot.LastIssuer(w.now); got != "" {
+		t.Errorf("clients of %q can ask and revoke, of whose tokens none is alive", got)
+	}
 	_, err = w.exchanger.Own(context.Background(), w.snapshot, w.records, first.AccessToken)
 	wantDenied(t, err, denial.Subject, "iss", `invalid_request: subject: "iss" is not this engine's`)
 }

@@ -407,6 +407,20 @@ func TestExplainMakesNothing(t *testing.T) {
 	w.must(w.alive(first))
 }
 
+// A question whether an exchange would be allowed is none.
+func TestExplainDoesNotCount(t *testing.T) {
+	w := newWorld(t)
+	w.addRole("orders", func(r *policy.Role) { r.RateLimit = 1 })
+	for range 3 {
+		if e := w.explain(t, exchange.Question{Request: exchange.Request{Role: "orders", MountMaxTTL: time.Hour}, SubjectClaims: w.claimsFor(nil)}); e.Refusal != nil {
+			t.Fatal(e.Refusal)
+		}
+	}
+	w.mustExchange(w.request())
+	_, err := w.exchange(w.request())
+	wantDenied(t, err, denial.Rate, "rate_limit", "slow_down: rate_limit: the subject has asked by the role for more than 1 exchanges a minute")
+}
+
 // The warnings are the role's, also when the exchange would be refused.
 func TestExplainTellsTheRolesWarnings(t *testing.T) {
 	w := newWorld(t)

@@ -20,6 +20,11 @@ func delegatesToCaller(r *policy.Role) {
 	r.Delegation, r.ActorSource, r.BoundActors = policy.DelegationRequired, policy.SourceCaller, []string{"entity:e-1"}
 }
 
+// delegatesToClient makes it one under which one OAuth client acts.
+func delegatesToClient(r *policy.Role) {
+	r.Delegation, r.ActorSource, r.BoundActors = policy.DelegationRequired, policy.SourceClient, []string{"client:gateway"}
+}
+
 func after(edits ...func(*policy.Role)) func(*policy.Role) {
 	return func(r *policy.Role) {
 		for _, edit := range edits {
@@ -49,6 +54,7 @@ func TestValidateAcceptsDelegation(t *testing.T) {
 		"optional":             delegates,
 		"required":             after(delegates, func(r *policy.Role) { r.Delegation = policy.DelegationRequired }),
 		"the caller acts":      delegatesToCaller,
+		"an OAuth client acts": delegatesToClient,
 		"for the caller":       after(asCaller, delegates),
 		"TX-22 no depth":       after(delegates, func(r *policy.Role) { r.MaxDelegationDepth = 0 }),
 		"TX-22 the most depth": after(delegates, func(r *policy.Role) { r.MaxDelegationDepth = policy.DepthCeiling }),
@@ -77,6 +83,7 @@ func TestValidateAcceptsDelegation(t *testing.T) {
 
 const (
 	anybody      = `anybody could act for the subject: name the actors, or set may_act to "require", or a condition on the actor`
+	noCaller     = `an OAuth client acts where there is no Vault caller: the role asks for one`
 	meansNothing = `means nothing while delegation is "forbidden": set delegation to "optional" or "required"`
 	badDepth     = `must be from 0 (the mount's) to 8`
 	noIssuer     = `must name at least one issuer (or set actor_source to "caller")`
@@ -131,6 +138,12 @@ func TestValidateRefusesDelegation(t *testing.T) {
 		{
 			"the caller acts for itself", after(asCaller, delegatesToCaller),
 			"actor_source", `the caller cannot act for itself: subject_source is "caller" too`,
+		},
+		{"a client acts for the caller", after(asCaller, delegatesToClient), "actor_source", noCaller},
+		{"a client acts, with a condition on the caller", after(delegatesToClient, conditioned(`caller.name == "api"`)), "actor_source", noCaller},
+		{
+			"a client acts, with a claim of the caller",
+			after(delegatesToClient, func(r *policy.Role) { r.Claims = map[string]string{"team": "caller.name"} }), "actor_source", noCaller,
 		},
 
 		{"TX-27 anybody", after(delegates, anyActor), "bound_actors", anybody},

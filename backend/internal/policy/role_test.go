@@ -157,6 +157,17 @@ func TestValidateRefuses(t *testing.T) {
 
 		{"a negative ttl", func(r *policy.Role) { r.TTL = -time.Second }, "ttl", `must not be negative`},
 		{"a negative max_ttl", func(r *policy.Role) { r.MaxTTL = -time.Second }, "max_ttl", `must not be negative`},
+		{
+			"subject_binding while nothing is bound", func(r *policy.Role) { r.SubjectBinding = policy.SubjectRebind },
+			"subject_binding", `means nothing while binding is "none": a subject token that is bound is refused`,
+		},
+		{
+			"the caller with a binding", func(r *policy.Role) { asCaller(r); r.Binding = policy.BindMTLS },
+			"binding", `must be "none" in a role that asks for the Vault caller: only an OAuth client can prove a key`,
+		},
+		{"DP-2 dpop for what is no access token", func(r *policy.Role) { r.Binding, r.Type = policy.BindDPoP, "JWT" }, "binding", `"dpop" makes access tokens: leave typ at at+jwt`},
+		{"a negative rate_limit", func(r *policy.Role) { r.RateLimit = -1 }, "rate_limit", badRate},
+		{"a rate_limit that limits nothing", func(r *policy.Role) { r.RateLimit = 1_000_001 }, "rate_limit", badRate},
 		{"ttl past max_ttl", func(r *policy.Role) { r.TTL, r.MaxTTL = time.Hour, time.Minute }, "ttl", `1h0m0s is more than max_ttl, which is 1m0s`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -166,6 +177,8 @@ func TestValidateRefuses(t *testing.T) {
 		})
 	}
 }
+
+const badRate = `must be from 0 (no limit) to 1000000 exchanges a minute`
 
 const badValue = `claim "a" must be bound to a string, a boolean, an integer below 2^53, or a list of them`
 
