@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -58,12 +59,17 @@ func TestAssertionIsTakenOnce_CA5(t *testing.T) {
 // VT-6: what another node has taken is known here when Vault tells of it.
 func TestAssertionTakenElsewhere_VT6(t *testing.T) {
 	m, key := newSigner(t)
-	here := m.backend
+	m.wantAnswer(t, asserted(key.sign(t, "", key.claims(m.now, nil))), "200") // so that what was taken is in memory
+	here, known := m.backend, m.storedAssertions()
 	m.restart() // the other node
 	assertion := asserted(key.sign(t, "", key.claims(m.now, nil)))
 	m.wantAnswer(t, assertion, "200")
 	m.backend = here
-	m.backend.InvalidateKey(t.Context(), "assertion/"+m.storedAssertions()[0])
+	for _, place := range m.storedAssertions() {
+		if !slices.Contains(known, place) {
+			m.backend.InvalidateKey(t.Context(), "assertion/"+place)
+		}
+	}
 	m.wantAnswer(t, assertion, replayed)
 }
 

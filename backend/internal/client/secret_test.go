@@ -9,6 +9,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/client"
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/denial"
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/denialtest"
 )
 
@@ -44,6 +45,15 @@ func TestGenerateSecret(t *testing.T) {
 	}
 	_, _, err = configured(client.PrivateKeyJWT).GenerateSecret(now, 0)
 	denialtest.Want(t, err, "auth_method", `invalid_request: auth_method: "private_key_jwt" has no secret: use client_secret_basic or client_secret_post`)
+}
+
+// What refuses a request never repeats a secret, sent where something else belongs.
+func TestRefusalsHoldNoClientSecret(t *testing.T) {
+	_, text := withSecret(t, client.ClientSecretPost)
+	refusal := denial.New(denial.InvalidRequest, denial.Parse, "role", "the role %q does not exist: nor does %.20s", text, text)
+	if got, want := refusal.Error(), `invalid_request: role: the role "[redacted]" does not exist: nor does [redacted]`; got != want {
+		t.Errorf("got  %s\nwant %s", strings.ReplaceAll(got, text, "(a secret)"), want)
+	}
 }
 
 // However secrets are replaced and time passes, the current one is good, the one
