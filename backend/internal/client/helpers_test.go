@@ -5,7 +5,6 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
-	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -20,6 +19,7 @@ import (
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/client"
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/denial"
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/issuer"
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/jwstest"
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/token"
 )
 
@@ -119,12 +119,7 @@ func b64(data []byte) string { return base64.RawURLEncoding.EncodeToString(data)
 
 // sign makes an ES256 signature, whatever the header says.
 func sign(key jose.JSONWebKey, header, payload []byte) string {
-	input := b64(header) + "." + b64(payload)
-	digest := sha256.Sum256([]byte(input))
-	private := key.Key.(*ecdsa.PrivateKey)
-	r, s, err := ecdsa.Sign(rand.Reader, private, digest[:])
-	signature := append(must(r, err).FillBytes(make([]byte, 32)), s.FillBytes(make([]byte, 32))...)
-	return input + "." + b64(signature)
+	return jwstest.Sign(string(header), string(payload), key.Key, "ES256")
 }
 
 func signed(key jose.JSONWebKey, header, claims map[string]any) string {

@@ -1,11 +1,9 @@
 package dpop_test
 
 import (
-	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
-	"crypto/hmac"
 	"crypto/rand"
 	"crypto/rsa"
 	"encoding/base64"
@@ -20,6 +18,7 @@ import (
 
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/denialtest"
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/dpop"
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/jwstest"
 )
 
 const endpoint = "https://vault.example/v1/token-exchange/oauth/token"
@@ -52,11 +51,9 @@ type object = map[string]any
 // draft is a proof before it is signed: what a case changes.
 type draft struct {
 	header, claims object
-	key            any // signs; the header may name another
+	key            any    // signs; the header may name another
+	alg            string // how; "" for as the header says
 }
-
-// pkcs1 signs with RSA and the other padding than PS256 has.
-type pkcs1 struct{}
 
 func newKey() (*ecdsa.PrivateKey, error) { return ecdsa.GenerateKey(elliptic.P256(), rand.Reader) }
 
@@ -86,41 +83,11 @@ func (d *draft) with(change func(*draft)) *draft {
 
 // signed is the proof with a real signature, whatever its header says.
 func (d *draft) signed() string {
-	return sign(string(must(json.Marshal(d.header))), string(must(json.Marshal(d.claims))), d.key, fmt.Sprint(d.header["alg"]))
-}
-
-func sign(header, claims string, key any, alg string) string {
-	input := b64(header) + "." + b64(claims)
-	hash := map[string]crypto.Hash{"384": crypto.SHA384, "512": crypto.SHA512}[alg[max(0, len(alg)-3):]]
-	if hash == 0 {
-		hash = crypto.SHA256
+	alg := d.alg
+	if alg == "" {
+		alg = fmt.Sprint(d.header["alg"])
 	}
-	h := hash.New()
-	h.Write([]byte(input))
-	var signature []byte
-	switch k := key.(type) {
-	case *ecdsa.PrivateKey:
-		size := (k.Params().BitSize + 7) / 8
-		r, s, err := ecdsa.Sign(rand.Reader, k, h.Sum(nil))
-		signature = append(must(r, err).FillBytes(make([]byte, size)), s.FillBytes(make([]byte, size))...)
-	case *rsa.PrivateKey:
-		if strings.HasPrefix(alg, "PS") {
-			signature = must(rsa.SignPSS(rand.Reader, k, hash, h.Sum(nil), &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash}))
-		} else {
-			signature = must(rsa.SignPKCS1v15(rand.Reader, k, hash, h.Sum(nil)))
-		}
-	case pkcs1:
-		signature = must(rsa.SignPKCS1v15(rand.Reader, rsa2048(), hash, h.Sum(nil)))
-	case ed25519.PrivateKey:
-		signature = ed25519.Sign(k, []byte(input))
-	case []byte:
-		mac := hmac.New(hash.New, k)
-		mac.Write([]byte(input))
-		signature = mac.Sum(nil)
-	default:
-		panic(fmt.Sprintf("no way to sign with %T", key))
-	}
-	return input + "." + b64(signature)
+	return jwstest.Sign(string(must(json.Marshal(d.header))), string(must(json.Marshal(d.claims))), d.key, alg)
 }
 
 // wantRefused checks a refusal, and that a browser or a log line can hold it

@@ -13,6 +13,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/dpop"
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/jwstest"
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/token"
 )
 
@@ -176,8 +177,7 @@ var badHeaders = []bad{
 	{"DP-1 (6) signed by another key", func(d *draft) { d.key = must(newKey()) }, "signature", unsigned},
 	{"DP-1 (6) PS256 signed as RS256", func(d *draft) {
 		by("RS256", rsa2048(), rsa2048().Public())(d)
-		d.header["alg"] = "PS256"
-		d.key = pkcs1{}
+		d.header["alg"], d.alg = "PS256", "RS256"
 	}, "signature", unsigned},
 	{"DP-1 (6) no jwk, and a kid", func(d *draft) { delete(d.header, "jwk"); d.header["kid"] = "k1" }, "jwk", noJWK},
 	{"DP-1 (6) no jwk, and a jku", func(d *draft) { delete(d.header, "jwk"); d.header["jku"] = "https://evil.example" }, "jwk", noJWK},
@@ -289,14 +289,14 @@ func TestBadForms(t *testing.T) {
 		{"DP-1 (2) encrypted", raw + ".YQ.YQ", "form", badForm},
 		{"DP-1 (2) padded", raw + "=", "form", badForm},
 		{"DP-1 (2) no base64", parts[0] + "." + parts[1] + "A." + parts[2], "form", badForm},
-		{"DP-1 (2) claims a list", sign(string(must(json.Marshal(good().header))), "[]", p256(), "ES256"), "form", badForm},
+		{"DP-1 (2) claims a list", jwstest.Sign(string(must(json.Marshal(good().header))), "[]", p256(), "ES256"), "form", badForm},
 		{
-			"DP-1 (2) jti twice", sign(string(must(json.Marshal(good().header))), `{"jti":"a","jti":"b"}`, p256(), "ES256"),
+			"DP-1 (2) jti twice", jwstest.Sign(string(must(json.Marshal(good().header))), `{"jti":"a","jti":"b"}`, p256(), "ES256"),
 			"form", badForm,
 		},
 		{
 			"DP-1 (2) a member of the key twice",
-			sign(`{"typ":"dpop+jwt","alg":"ES256","jwk":{"kty":"EC","kty":"EC"}}`, "{}", p256(), "ES256"),
+			jwstest.Sign(`{"typ":"dpop+jwt","alg":"ES256","jwk":{"kty":"EC","kty":"EC"}}`, "{}", p256(), "ES256"),
 			"form", badForm,
 		},
 		{"too long", raw + strings.Repeat("a", 8193-len(raw)), "size", "is 8193 bytes long: the limit is 8192"},

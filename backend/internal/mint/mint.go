@@ -122,23 +122,10 @@ func sign(key *keyring.Key, typ string, payload []byte) (token.Secret, error) {
 	return token.Secret(compact), err
 }
 
-// check reads the signed token back with the key as the JWKS publishes it, and
-// holds its claims against what was asked for.
+// check reads the signed token back, and holds its claims against what was asked for.
 func check(signed token.Secret, key *keyring.Key, p Params, now time.Time) error {
-	u, err := token.Parse(signed)
+	u, claims, err := readBack(signed, key, now)
 	if err != nil {
-		return err
-	}
-	jwks := keyring.JWKS(map[string]*keyring.Key{key.Name: key}, now)
-	published := jwks.Key(u.Header.KeyID)
-	if len(published) != 1 {
-		return fmt.Errorf("key %q is published %d times", u.Header.KeyID, len(published))
-	}
-	claims, err := u.Verify(published[0].Key)
-	if err != nil {
-		return err
-	}
-	if err := checkKind(claims, u.Header.Type); err != nil {
 		return err
 	}
 	dates, err := u.Validate(claims, token.Expect{
@@ -151,6 +138,25 @@ func check(signed token.Secret, key *keyring.Key, p Params, now time.Time) error
 		return fmt.Errorf("exp: outlives the publication of its key")
 	}
 	return checkClaims(claims, dates, p)
+}
+
+// readBack verifies what was signed with the key as the JWKS publishes it, and that it
+// is of a kind that we sign.
+func readBack(signed token.Secret, key *keyring.Key, now time.Time) (*token.Unverified, token.Claims, error) {
+	u, err := token.Parse(signed)
+	if err != nil {
+		return nil, nil, err
+	}
+	jwks := keyring.JWKS(map[string]*keyring.Key{key.Name: key}, now)
+	published := jwks.Key(u.Header.KeyID)
+	if len(published) != 1 {
+		return nil, nil, fmt.Errorf("key %q is published %d times", u.Header.KeyID, len(published))
+	}
+	claims, err := u.Verify(published[0].Key)
+	if err != nil {
+		return nil, nil, err
+	}
+	return u, claims, checkKind(claims, u.Header.Type)
 }
 
 func checkKind(claims token.Claims, typ string) error {

@@ -1,22 +1,19 @@
 package token_test
 
 import (
-	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
-	"crypto/hmac"
 	"crypto/rand"
 	"crypto/rsa"
-	"crypto/sha256"
 	"encoding/base64"
 	"errors"
-	"fmt"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/denial"
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/jwstest"
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/token"
 )
 
@@ -52,26 +49,7 @@ func compact(header, payload string) string {
 
 // sign makes a token with a real signature, whatever its header says.
 func sign(header, payload string, key any) token.Secret {
-	input := b64(header) + "." + b64(payload)
-	digest := sha256.Sum256([]byte(input))
-	var signature []byte
-	switch k := key.(type) {
-	case *ecdsa.PrivateKey:
-		size := (k.Params().BitSize + 7) / 8
-		r, s, err := ecdsa.Sign(rand.Reader, k, digest[:])
-		signature = append(must(r, err).FillBytes(make([]byte, size)), s.FillBytes(make([]byte, size))...)
-	case *rsa.PrivateKey:
-		signature = must(rsa.SignPKCS1v15(rand.Reader, k, crypto.SHA256, digest[:]))
-	case ed25519.PrivateKey:
-		signature = ed25519.Sign(k, []byte(input))
-	case []byte:
-		mac := hmac.New(sha256.New, k)
-		mac.Write([]byte(input))
-		signature = mac.Sum(nil)
-	default:
-		panic(fmt.Sprintf("no way to sign with %T", key))
-	}
-	return token.Secret(input + "." + b64(string(signature)))
+	return token.Secret(jwstest.Sign(header, payload, key, ""))
 }
 
 // verified is a token signed with the good key, its signature checked.
