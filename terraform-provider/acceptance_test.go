@@ -21,6 +21,7 @@ import (
 	"github.com/go-jose/go-jose/v4/jwt"
 	"github.com/hashicorp/terraform-plugin-framework/providerserver"
 	"github.com/hashicorp/terraform-plugin-go/tfprotov6"
+	"github.com/hashicorp/terraform-plugin-go/tfprotov6/tf6server"
 	"github.com/hashicorp/terraform-plugin-testing/echoprovider"
 	"github.com/hashicorp/vault/api"
 )
@@ -45,8 +46,14 @@ func TestMain(m *testing.M) {
 	if name == "sink" {
 		p = newSink(nil)
 	}
-	_ = QuietLogs() // as the binary does
-	err := providerserver.Serve(context.Background(), p, providerserver.ServeOpts{Address: "registry.terraform.io/tokenexchange/" + name})
+	_ = Prepare() // as the binary does
+	address := "registry.terraform.io/tokenexchange/" + name
+	var err error
+	if os.Getenv(idleProvider) != "" {
+		err = tf6server.Serve(address, newIdle(p()))
+	} else {
+		err = providerserver.Serve(context.Background(), p, providerserver.ServeOpts{Address: address})
+	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)

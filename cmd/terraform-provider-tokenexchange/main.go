@@ -24,7 +24,7 @@ func main() {
 		fmt.Println(version)
 		return
 	}
-	err := provider.QuietLogs()
+	err := provider.Prepare()
 	if err == nil {
 		err = providerserver.Serve(context.Background(), provider.New(version), providerserver.ServeOpts{
 			Address: "registry.terraform.io/tokenexchange/tokenexchange",

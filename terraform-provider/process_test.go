@@ -18,7 +18,7 @@ func TestQuietLogs(t *testing.T) {
 				t.Setenv(level, "")
 			}
 			t.Setenv(c.variable, c.value)
-			if err := QuietLogs(); err != nil {
+			if err := quietLogs(); err != nil {
 				t.Fatal(err)
 			}
 			if got := os.Getenv("TF_LOG_SDK"); got != c.want {
