@@ -56,7 +56,9 @@ func (b *backend) answerOAuth(ctx context.Context, req *logical.Request) (resp *
 	case handler == nil:
 		return oauthAnswer(http.StatusNotFound, oauthError{denial.InvalidRequest, "there is no such endpoint: use oauth/token, oauth/introspect or oauth/revoke"}), nil
 	case req.Operation != logical.UpdateOperation && req.Operation != logical.CreateOperation:
-		return oauthAnswer(http.StatusMethodNotAllowed, oauthError{denial.InvalidRequest, "the method must be POST"}), nil
+		resp := oauthAnswer(http.StatusMethodNotAllowed, oauthError{denial.InvalidRequest, "the method must be POST"})
+		resp.Headers = map[string][]string{"Allow": {http.MethodPost}} // RFC 9110 §15.5.6, if the mount is tuned
+		return resp, nil
 	}
 	s, err := b.state(ctx, req.Storage)
 	if err != nil {

@@ -29,7 +29,7 @@ const (
 )
 
 // unproven is the one answer to whoever has not proven to be the client.
-const unproven = "401 invalid_client authentication: failed: the client is unknown, its credentials are wrong, or it is registered with another auth_method"
+const unproven = "401 invalid_client authentication: failed: the client is unknown, its credentials are wrong, or it is registered with another auth_method (one of federated_jwt must send its client_id)"
 
 // String is an answer in one line.
 func (a answer) String() string {

@@ -286,8 +286,8 @@ func TestOAuthEndpointsTakePOSTAlone(t *testing.T) {
 	for _, endpoint := range []string{"token", "introspect", "revoke"} {
 		for _, op := range []logical.Operation{logical.ReadOperation, logical.DeleteOperation, logical.ListOperation, logical.PatchOperation} {
 			got := m.post(endpoint, m.exchangeForm(nil), gateway, func(r *logical.Request) { r.Operation = op })
-			if got.String() != "405 invalid_request the method must be POST" {
-				t.Errorf("VT-2 %s %s: %s", op, endpoint, got)
+			if got.String() != "405 invalid_request the method must be POST" || strings.Join(got.headers["Allow"], "|") != "POST" {
+				t.Errorf("VT-2 %s %s: %s, Allow %q", op, endpoint, got, got.headers["Allow"])
 			}
 		}
 	}

@@ -29,7 +29,7 @@ run 'vault secrets enable -path=token-exchange vault-plugin-secrets-token-exchan
 # What the audit log may show in clear: none of it is secret.
 run 'vault secrets tune -audit-non-hmac-request-keys=role -audit-non-hmac-request-keys=audience -audit-non-hmac-request-keys=resource -audit-non-hmac-request-keys=scope -audit-non-hmac-response-keys=jti -audit-non-hmac-response-keys=txn -audit-non-hmac-response-keys=subject -audit-non-hmac-response-keys=audience -audit-non-hmac-response-keys=scope token-exchange/'
 # What OAuth clients send, and Vault keeps from plugins otherwise.
-run 'vault secrets tune -passthrough-request-headers=Authorization -passthrough-request-headers=DPoP -passthrough-request-headers=Accept -allowed-response-headers=DPoP-Nonce -allowed-response-headers=Retry-After token-exchange/'
+run 'vault secrets tune -passthrough-request-headers=Authorization -passthrough-request-headers=DPoP -passthrough-request-headers=Accept -allowed-response-headers=DPoP-Nonce -allowed-response-headers=Retry-After -allowed-response-headers=Allow token-exchange/'
 run 'vault write token-exchange/keys/main algorithm=ES256'
 run 'vault write token-exchange/config issuer="$VAULT_ADDR/v1/token-exchange" default_key=main allowed_audiences="https://*" allowed_scopes="*"'
 vault_as_issuer

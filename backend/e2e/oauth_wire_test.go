@@ -279,7 +279,9 @@ func (a *authorization) wireMethods() {
 	a.Helper()
 	for _, endpoint := range []string{"oauth/token", "oauth/introspect", "oauth/revoke"} {
 		for _, method := range []string{http.MethodGet, http.MethodDelete, http.MethodOptions} {
-			wantOAuth(a.T, method+" "+endpoint, a.raw(method, endpoint, "", http.Header{}), 405, "invalid_request")
+			got := a.raw(method, endpoint, "", http.Header{})
+			wantOAuth(a.T, method+" "+endpoint, got, 405, "invalid_request")
+			wantSame(a.T, method+" "+endpoint+": Allow", got.header.Get("Allow"), "POST")
 		}
 		wantSame(a.T, "HEAD "+endpoint, fmt.Sprint(a.raw(http.MethodHead, endpoint, "", http.Header{}).status), "405")
 	}

@@ -124,7 +124,7 @@ func TestAssertionRefused(t *testing.T) {
 			memory := &replay{}
 			env.Leeway, env.Replay = 30*time.Second, memory
 			_, err := authenticate(t, compile(t, configured(client.PrivateKeyJWT)), credentials, env)
-			wantFailure(t, err, false, "invalid_client: "+c.text)
+			wantFailure(t, err, "invalid_client: "+c.text)
 			if memory.calls != 0 {
 				t.Error("what is refused is remembered")
 			}
@@ -154,7 +154,7 @@ func TestAssertionMalformed(t *testing.T) {
 				config := configured(client.PrivateKeyJWT)
 				config.ID = id
 				_, err := authenticate(t, compile(t, config), client.Credentials{AssertionType: c.kind, Assertion: secret(c.raw)}, goodEnv())
-				wantFailure(t, err, false, c.text)
+				wantFailure(t, err, c.text)
 			})
 		}
 	}
@@ -178,7 +178,7 @@ func TestAssertionUnproven(t *testing.T) {
 			credentials := withAssertion(c.raw)
 			credentials.ClientID = c.id
 			_, err := authenticate(t, compile(t, configured(client.PrivateKeyJWT)), credentials, goodEnv())
-			wantFailure(t, err, false, unproven)
+			wantFailure(t, err, unproven)
 			wantCause(t, err, c.cause)
 		})
 	}
@@ -201,10 +201,10 @@ func TestAssertionOfAnotherClient(t *testing.T) {
 	credentials.ClientID = "reports"
 	found := must(client.Select(clients, credentials))
 	_, err := found.Authenticate(t.Context(), credentials, goodEnv())
-	wantFailure(t, err, false, `invalid_client: sub: "sub" claim is not the client_id`)
+	wantFailure(t, err, `invalid_client: sub: "sub" claim is not the client_id`)
 
 	_, err = clients["reports"].Authenticate(t.Context(), goodAssertion(), goodEnv())
-	wantFailure(t, err, false, unproven)
+	wantFailure(t, err, unproven)
 	wantCause(t, err, "the credentials are another client's")
 }
 
@@ -224,7 +224,7 @@ func TestAssertionOnce(t *testing.T) {
 	// Signed anew, with another life: the same jti.
 	again := withAssertion(signed(clientKey(), goodHeader(nil), good(map[string]any{"exp": now.Unix() + 90})))
 	_, err := authenticate(t, made, again, env)
-	wantFailure(t, err, false, `invalid_client: jti: "jti" claim: the assertion has been used before: make a new one for each request`)
+	wantFailure(t, err, `invalid_client: jti: "jti" claim: the assertion has been used before: make a new one for each request`)
 
 	another := configured(client.PrivateKeyJWT)
 	another.ID = "reports"
@@ -258,7 +258,7 @@ func TestFailsClosed(t *testing.T) {
 			env := goodEnv()
 			c.edit(&env)
 			_, err := authenticate(t, compile(t, configured(client.PrivateKeyJWT)), goodAssertion(), env)
-			wantFailure(t, err, false, c.text)
+			wantFailure(t, err, c.text)
 			wantCause(t, err, c.cause)
 		})
 	}
@@ -324,14 +324,14 @@ func TestAssertionWithFetchedKeys(t *testing.T) {
 	}
 	published = nil
 	_, err := authenticate(t, compile(t, config), goodAssertion(), goodEnv())
-	wantFailure(t, err, false, `temporarily_unavailable: client_keys: the keys of the client cannot be had now`)
+	wantFailure(t, err, `temporarily_unavailable: client_keys: the keys of the client cannot be had now`)
 
 	// Addresses that nobody listed are not reached, as those of an issuer.
 	config.JWKSURL = strings.Replace(server.URL, "http://127.0.0.1", "https://localhost", 1)
 	config.AllowedAddresses = nil
 	published = []jose.JSONWebKey{clientKey()}
 	_, err = authenticate(t, compile(t, config), goodAssertion(), goodEnv())
-	wantFailure(t, err, false, `temporarily_unavailable: client_keys: the keys of the client cannot be had now`)
+	wantFailure(t, err, `temporarily_unavailable: client_keys: the keys of the client cannot be had now`)
 	if text := fmt.Sprint(errors.Unwrap(errors.Unwrap(errors.Unwrap(denial.From(err))))); !strings.Contains(text, "is not public: list it in allowed_addresses") {
 		t.Errorf("cause: %s", text)
 	}

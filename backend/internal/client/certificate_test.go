@@ -166,7 +166,7 @@ func TestTLSClientAuthRefuses(t *testing.T) {
 				c.edit(config)
 			}
 			_, err := authenticate(t, compile(t, config), withCertificate(c.chain...), goodEnv())
-			wantFailure(t, err, false, unproven)
+			wantFailure(t, err, unproven)
 			wantCause(t, err, c.cause)
 		})
 	}
@@ -201,7 +201,7 @@ func TestSelfSignedTLS(t *testing.T) {
 			env := goodEnv()
 			env.Now = c.at
 			_, err := authenticate(t, made, withCertificate(c.chain...), env)
-			wantFailure(t, err, false, unproven)
+			wantFailure(t, err, unproven)
 			wantCause(t, err, c.cause)
 		})
 	}
@@ -231,7 +231,7 @@ func TestSelfSignedTLSFetchesKeys(t *testing.T) {
 		}
 	}
 	_, err := authenticate(t, made, withCertificate(pair{}.issue(leaf()).cert), goodEnv())
-	wantFailure(t, err, false, unproven)
+	wantFailure(t, err, unproven)
 	adopted := compile(t, config)
 	adopted.Adopt(made)
 	if _, err := authenticate(t, adopted, withCertificate(own.cert), goodEnv()); err != nil {
@@ -243,5 +243,5 @@ func TestSelfSignedTLSFetchesKeys(t *testing.T) {
 
 	down.Store(true)
 	_, err = authenticate(t, compile(t, config), withCertificate(own.cert), goodEnv())
-	wantFailure(t, err, false, `temporarily_unavailable: client_keys: the keys of the client cannot be had now`)
+	wantFailure(t, err, `temporarily_unavailable: client_keys: the keys of the client cannot be had now`)
 }

@@ -105,17 +105,17 @@ var accepted = map[string]mechanism{
 }
 
 // Authenticate checks that a request is from this client (RFC 6749 §2.3, RFC 7521
-// §4.2, RFC 8705 §2). Every error is a [Failure].
+// §4.2, RFC 8705 §2). Every error is a [denial.Error].
 func (c *Client) Authenticate(ctx context.Context, credentials Credentials, env Env) (*Authenticated, error) {
 	p, refusal := credentials.read()
 	if refusal != nil {
-		return nil, credentials.failure(refusal)
+		return nil, refusal
 	}
 	if err := env.check(); err != nil {
-		return nil, credentials.failure(denial.Server(denial.Client, err))
+		return nil, denial.Server(denial.Client, err)
 	}
 	if refusal := c.prove(ctx, p, credentials, env); refusal != nil {
-		return nil, credentials.failure(refusal)
+		return nil, refusal
 	}
 	out := &Authenticated{Client: c}
 	if p.assertion != nil {
@@ -159,9 +159,4 @@ func (c *Client) wrongMechanism(how mechanism) string {
 		text += ": is Authorization among the passthrough_request_headers of the mount?"
 	}
 	return text
-}
-
-// failure is a refusal of these credentials.
-func (c Credentials) failure(refusal *denial.Error) *Failure {
-	return &Failure{Denial: refusal, ByHeader: c.hasBasic()}
 }

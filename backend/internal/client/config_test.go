@@ -109,7 +109,7 @@ func TestConfigurationRefused(t *testing.T) {
 
 		{"no keys", client.PrivateKeyJWT, func(c *client.Config) { c.JWKS = "" }, "jwks", `exactly one of jwks and jwks_url must be set: none is`},
 		{"two sources", client.PrivateKeyJWT, func(c *client.Config) { c.JWKSURL = endpoint }, "jwks_url", `exactly one of jwks and jwks_url must be set: both are`},
-		{"no JWKS", client.PrivateKeyJWT, func(c *client.Config) { c.JWKS = "{}" }, "jwks", `no usable key among the 0 of the JSON Web Key Set`},
+		{"no JWKS", client.PrivateKeyJWT, func(c *client.Config) { c.JWKS = "{}" }, "jwks", `has no "keys": want a JSON Web Key Set, {"keys": [KEY, …]}`},
 		{
 			"a symmetric key", client.PrivateKeyJWT, func(c *client.Config) { c.JWKS = `{"keys":[{"kty":"oct","k":"c2VjcmV0"}]}` },
 			"jwks", `holds a private or symmetric key: give the public keys only, and consider that key disclosed`,

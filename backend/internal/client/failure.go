@@ -2,36 +2,9 @@ package client
 
 import (
 	"errors"
-	"log/slog"
 
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/denial"
 )
-
-// Failure is a refusal to take a caller for a client. The [denial.Error] in it is
-// reached as any other.
-type Failure struct {
-	Denial *denial.Error
-	// ByHeader tells that the credentials came by the Authorization header: an
-	// invalid_client is then answered with 401 and WWW-Authenticate (RFC 6749
-	// §5.2).
-	ByHeader bool
-}
-
-// Error is the text for the caller.
-func (f *Failure) Error() string { return f.Denial.Error() }
-
-// Unwrap returns the refusal.
-func (f *Failure) Unwrap() error { return f.Denial }
-
-// LogValue is that of the refusal.
-func (f *Failure) LogValue() slog.Value { return f.Denial.LogValue() }
-
-// ByHeader tells whether err is a failure of credentials that came by the
-// Authorization header.
-func ByHeader(err error) bool {
-	f, ok := errors.AsType[*Failure](err)
-	return ok && f.ByHeader
-}
 
 // fail refuses with a reason that the caller may know.
 func fail(rule, format string, args ...any) *denial.Error {
@@ -46,7 +19,7 @@ func unproven(cause string) *denial.Error {
 }
 
 func unprovenBy(cause error) *denial.Error {
-	return fail("authentication", "failed: the client is unknown, its credentials are wrong, or it is registered with another auth_method").Because(cause)
+	return fail("authentication", "failed: the client is unknown, its credentials are wrong, or it is registered with another auth_method (one of federated_jwt must send its client_id)").Because(cause)
 }
 
 // unavailable is a failure that is not the caller's fault.

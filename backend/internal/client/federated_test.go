@@ -139,12 +139,12 @@ func TestFederatedRefused(t *testing.T) {
 			env := goodEnv()
 			env.Federated = trusted(t)
 			_, err := authenticate(t, must(client.New(config, options())), credentials, env)
-			wantFailure(t, err, false, unproven)
+			wantFailure(t, err, unproven)
 			wantCause(t, err, c.cause)
 		})
 	}
 	_, err := authenticate(t, compile(t, configured(client.FederatedJWT)), federatedAssertion(nil), goodEnv())
-	wantFailure(t, err, false, unproven)
+	wantFailure(t, err, unproven)
 	wantCause(t, err, "there are no trusted issuers")
 }
 
@@ -160,6 +160,6 @@ func TestFederatedIssuerIsDown(t *testing.T) {
 	env := goodEnv()
 	env.Federated = func(string) (client.Verifier, bool) { return down{}, true }
 	_, err := authenticate(t, compile(t, configured(client.FederatedJWT)), federatedAssertion(nil), env)
-	wantFailure(t, err, false, `temporarily_unavailable: federated_issuer: the client's issuer cannot verify tokens now`)
+	wantFailure(t, err, `temporarily_unavailable: federated_issuer: the client's issuer cannot verify tokens now`)
 	wantCause(t, err, `the issuer "ci" of the client "billing": temporarily_unavailable: subject: cannot be had now`)
 }

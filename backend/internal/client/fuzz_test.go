@@ -16,8 +16,8 @@ import (
 // wantWellFormed checks what is true of every refusal.
 func wantWellFormed(t *testing.T, err error) {
 	t.Helper()
-	failure, ok := errors.AsType[*client.Failure](err)
-	if !ok || failure.Denial.Stage != denial.Client || (failure.Denial.Code != denial.InvalidClient && failure.Denial.Code != denial.InvalidRequest) {
+	refusal, ok := errors.AsType[*denial.Error](err)
+	if !ok || refusal.Stage != denial.Client || (refusal.Code != denial.InvalidClient && refusal.Code != denial.InvalidRequest) {
 		t.Errorf("got %v", err)
 	}
 	if len(err.Error()) > 4000 {

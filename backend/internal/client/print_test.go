@@ -132,17 +132,3 @@ func TestErrorsHoldNoSecret(t *testing.T) {
 		}
 	}
 }
-
-// The log of a failure is that of the refusal in it.
-func TestFailureLogs(t *testing.T) {
-	made, _ := withSecret(t, client.ClientSecretBasic)
-	_, err := authenticate(t, made, basic(clientID, "x"), goodEnv())
-	failure, _ := errors.AsType[*client.Failure](err)
-	attrs := failure.LogValue().Group()
-	if len(attrs) != 5 || attrs[4].Value.String() != "the secret is none of the client's, or has been replaced" {
-		t.Errorf("got %v", attrs)
-	}
-	if client.ByHeader(errors.New("x")) {
-		t.Error("some other error came by a header")
-	}
-}

@@ -12,12 +12,12 @@ import (
 func Select(clients map[string]*Client, credentials Credentials) (*Client, error) {
 	p, refusal := credentials.read()
 	if refusal != nil {
-		return nil, credentials.failure(refusal)
+		return nil, refusal
 	}
 	found := clients[p.id]
 	if found == nil {
 		nobody.match(p.secret, time.Time{}) // as much work as for a client that exists
-		return nil, credentials.failure(unproven("there is no such client"))
+		return nil, unproven("there is no such client")
 	}
 	return found, nil
 }

@@ -283,6 +283,14 @@ func TestConfigValidate(t *testing.T) {
 		{"default_ttl of nothing", func(c *exchange.Config) { c.DefaultTTL = 0 }, `invalid_request: default_ttl: must be at least 1s`},
 		{"max_ttl of nothing", func(c *exchange.Config) { c.MaxTTL = 0 }, `invalid_request: max_ttl: must be at least 1s`},
 		{"default_ttl above max_ttl", func(c *exchange.Config) { c.DefaultTTL = 2 * time.Hour }, `invalid_request: default_ttl: 2h0m0s is more than max_ttl, which is 1h0m0s`},
+		{
+			"an alias of the token endpoint in the clear", func(c *exchange.Config) { c.TokenEndpointAliases = []string{"https://a.example", "http://b.example"} },
+			`invalid_request: token_endpoint_aliases: "http://b.example" must be https (http is accepted for a literal loopback address such as 127.0.0.1 only)`,
+		},
+		{
+			"seventeen aliases", func(c *exchange.Config) { c.TokenEndpointAliases = slices.Repeat([]string{"https://a.example"}, 17) },
+			`invalid_request: token_endpoint_aliases: has more than 16 elements`,
+		},
 		{"no hops", func(c *exchange.Config) { c.MaxHops = 0 }, `invalid_request: max_hops: must be from 1 to 16`},
 		{"too many hops", func(c *exchange.Config) { c.MaxHops = 17 }, `invalid_request: max_hops: must be from 1 to 16`},
 		{"no actors", func(c *exchange.Config) { c.MaxDelegationDepth = 0 }, `invalid_request: max_delegation_depth: must be from 1 to 8`},

@@ -96,6 +96,7 @@ func TestValidateRefuses(t *testing.T) {
 			"jwt_validation_pubkeys", `the keys are given inline: ca_pem and allowed_addresses would mean nothing`,
 		},
 		{"jwks not JSON", func(c *issuer.Config) { inline(c, "keys") }, "jwks", `not a JSON Web Key Set`},
+		{"jwks one key", func(c *issuer.Config) { inline(c, `{"kty":"EC"}`) }, "jwks", `has no "keys": want a JSON Web Key Set, {"keys": [KEY, …]}`},
 		{"jwks empty", func(c *issuer.Config) { inline(c, `{"keys":[]}`) }, "jwks", `no usable key among the 0 of the JSON Web Key Set`},
 		{
 			"JW-2 jwks symmetric", func(c *issuer.Config) { inline(c, `{"keys":[{"kty":"oct","k":"c2VjcmV0","alg":"HS256","kid":"k1"}]}`) },

@@ -81,6 +81,9 @@ func parseJWKS(data []byte, suits purpose) (keySet, error) {
 	if err := json.Unmarshal(data, &document); err != nil {
 		return keySet{}, errors.New("not a JSON Web Key Set")
 	}
+	if document.Keys == nil {
+		return keySet{}, errors.New(`has no "keys": want a JSON Web Key Set, {"keys": [KEY, …]}`)
+	}
 	var set keySet
 	for _, raw := range document.Keys {
 		if len(set.keys) == maxKeys {

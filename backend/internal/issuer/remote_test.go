@@ -173,7 +173,7 @@ func TestFetchRefused(t *testing.T) {
 			`JWKS: IDP/keys answered status 201`,
 		},
 		{"keys that are no JSON", func(p *idp, _ *issuer.Config) { p.handle(keysPath, answer("<html>")) }, `JWKS: not a JSON Web Key Set`},
-		{"no key", func(p *idp, _ *issuer.Config) { p.publish() }, `JWKS: no usable key among the 0 of the JSON Web Key Set`},
+		{"no key", func(p *idp, _ *issuer.Config) { p.publish() }, `JWKS: has no "keys": want a JSON Web Key Set, {"keys": [KEY, …]}`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			key := newKey("k1")
