@@ -29,7 +29,9 @@ func (b *backend) clientPaths() []*framework.Path {
 		readSummary:   "Read an OAuth client, without its secrets.",
 		deleteSummary: "Delete an OAuth client, and with it every token that it asked for.",
 	}
-	return append(b.objectPaths(clients), b.actionPath(clients, action{
+	paths := append(b.objectPaths(clients), b.heldKeysPaths(clients, "a client", clientKeys,
+		"Only a client with jwks or jwks_url has keys: those of federated_jwt are its issuer's.")...)
+	return append(paths, b.actionPath(clients, action{
 		path: "secret", op: logical.UpdateOperation, do: b.clientSecret,
 		display: display("generate", "client-secret"), response: secretResponse,
 		fields: map[string]*framework.FieldSchema{"overlap": {
@@ -80,7 +82,7 @@ func (b *backend) storeClient(s *exchange.Snapshot, c *client.Config) ([]change,
 }
 
 func (b *backend) newClient(c *client.Config) (*client.Client, error) {
-	return client.New(c, issuer.Options{Now: b.now, OnFetch: func(_ string, f issuer.Fetch) { b.noteFetch("client:"+c.ID, f) }})
+	return client.New(c, issuer.Options{Now: b.now, OnFetch: func(_ string, f issuer.Fetch) { b.noteFetch(ofClient(c.ID), f) }})
 }
 
 func readClient(d *framework.FieldData, c *client.Config) {
@@ -116,6 +118,19 @@ func (b *backend) clientRead(_ context.Context, _ *logical.Request, d *framework
 	data := clientData(c.Config)
 	data["secrets"] = secretDates(c.Secrets.Dates(b.now()))
 	return &logical.Response{Data: data}, nil
+}
+
+func clientKeys(s *exchange.Snapshot, name string) (heldKeys, error) {
+	c := s.Clients[name]
+	switch {
+	case c == nil:
+		return nil, nil
+	case c.AuthMethod == client.FederatedJWT:
+		return nil, denial.Field("auth_method", "the keys of a client with federated_jwt are those of its issuer: see issuers/%s/status", c.FederatedIssuer)
+	case c.Keys() == nil:
+		return nil, denial.Field("auth_method", "a client with %s has no keys", c.AuthMethod)
+	}
+	return c.Keys(), nil
 }
 
 // clientData leaves the secrets out, which are never shown.

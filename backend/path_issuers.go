@@ -29,22 +29,13 @@ func (b *backend) issuerPaths() []*framework.Path {
 		readSummary:   "Read a trusted issuer.",
 		deleteSummary: "Delete a trusted issuer that no role accepts.",
 	}
-	return append(b.objectPaths(issuers),
-		b.actionPath(issuers, action{
-			path: "status", op: logical.ReadOperation, do: b.issuerStatus,
-			display: display("read", "issuer-status"), response: issuerStatusFields,
-			synopsis: "See which keys of an issuer are held.",
-			help: "Shows the key ids held, when they were fetched, what went wrong last, and when a refresh is due. " +
-				"An issuer with introspection_url has no keys: the dates are those of the last question about a token.",
-		}),
-		b.actionPath(issuers, action{
-			path: "refresh", op: logical.UpdateOperation, do: b.issuerRefresh,
-			display: display("refresh", "issuer"), response: issuerStatusFields,
-			synopsis: "Fetch the keys of an issuer now.",
-			help: "Answers with the status after the fetch. Use it when an issuer has dropped a key " +
-				"and tokens signed with it must stop at once.",
-		}),
-	)
+	return append(b.objectPaths(issuers), b.heldKeysPaths(issuers, "an issuer", func(s *exchange.Snapshot, name string) (heldKeys, error) {
+		i := s.Issuers[name]
+		if i == nil {
+			return nil, nil
+		}
+		return i, nil
+	}, "An issuer with introspection_url has no keys: the dates are those of the last question about a token.")...)
 }
 
 func (b *backend) issuerWrite(ctx context.Context, req *logical.Request, d *framework.FieldData, _ *exchange.Snapshot) (*logical.Response, error) {
@@ -163,37 +154,6 @@ func (b *backend) issuerList(_ context.Context, _ *logical.Request, _ *framework
 	return logical.ListResponseWithInfo(slices.Sorted(maps.Keys(s.Issuers)), info), nil
 }
 
-func (b *backend) issuerStatus(_ context.Context, _ *logical.Request, d *framework.FieldData, s *exchange.Snapshot) (*logical.Response, error) {
-	i := s.Issuers[named(d)]
-	if i == nil {
-		return nil, nil
-	}
-	return statusResponse(i.Status()), nil
-}
-
-func (b *backend) issuerRefresh(ctx context.Context, _ *logical.Request, d *framework.FieldData, s *exchange.Snapshot) (*logical.Response, error) {
-	name := named(d)
-	i := s.Issuers[name]
-	if i == nil {
-		return nil, denial.Field("name", "the issuer %q does not exist", name)
-	}
-	if err := i.Refresh(ctx); err != nil {
-		return nil, denial.New(denial.TemporarilyUnavailable, denial.Configuration, "issuer_keys", "cannot fetch the keys of the issuer %q: %s", name, err).Because(err)
-	}
-	return statusResponse(i.Status()), nil
-}
-
-func statusResponse(s issuer.Status) *logical.Response {
-	lastError := ""
-	if s.Err != nil {
-		lastError = s.Err.Error()
-	}
-	return &logical.Response{Data: map[string]any{
-		"keys_held": len(s.KeyIDs), "key_ids": s.KeyIDs, "last_fetch": stamp(s.Fetched), "last_attempt": stamp(s.Attempted),
-		"last_error": lastError, "next_refresh": stamp(s.Next),
-	}}
-}
-
 var issuerFields = map[string]*framework.FieldSchema{
 	"type": {
 		Type: framework.TypeString,
@@ -268,15 +228,6 @@ var issuerFields = map[string]*framework.FieldSchema{
 		Type:        framework.TypeString,
 		Description: `Put before the issuer's "sub", so that subjects of different issuers differ. Default: the name and a colon. At most one issuer may have an empty one.`,
 	},
-}
-
-var issuerStatusFields = map[string]*framework.FieldSchema{
-	"keys_held":    {Type: framework.TypeInt, Description: "How many keys are held."},
-	"key_ids":      {Type: framework.TypeStringSlice, Description: `The "kid" of each key held; empty text for a PEM key.`},
-	"last_fetch":   {Type: framework.TypeString, Description: "When the keys were fetched last (RFC 3339)."},
-	"last_attempt": {Type: framework.TypeString, Description: "When a fetch was tried last (RFC 3339)."},
-	"last_error":   {Type: framework.TypeString, Description: "What went wrong with it; empty if nothing did."},
-	"next_refresh": {Type: framework.TypeString, Description: "When the next exchange refreshes the keys (RFC 3339)."},
 }
 
 const issuerHelp = `

@@ -13,6 +13,7 @@ import (
 
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/denial"
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/exchange"
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/issuer"
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/keyring"
 )
 
@@ -73,7 +74,7 @@ func newMetrics() *metrics {
 			Name: "token_exchange_objects", Help: "Objects held, by kind: roles, clients, issuers, keys, published_keys, revocations.",
 		}, []string{"kind"}),
 		issuerKeys: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "token_exchange_issuer_keys", Help: "Keys held of an issuer.",
+			Name: "token_exchange_issuer_keys", Help: "Keys held of an issuer, or of client:ID.",
 		}, []string{"issuer"}),
 		issuerFetch: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "token_exchange_issuer_last_fetch_timestamp_seconds", Help: "When an issuer's keys were fetched last; 0 if never or inline.",
@@ -130,15 +131,27 @@ func (m *metrics) observe(s *exchange.Snapshot, revocations int, now time.Time) 
 	m.issuerKeys.Reset()
 	m.issuerFetch.Reset()
 	for name, i := range s.Issuers {
-		status := i.Status()
-		fetched := 0.0
-		if !status.Fetched.IsZero() {
-			fetched = float64(status.Fetched.Unix())
+		m.observeKeys(name, i.Status())
+	}
+	for id, c := range s.Clients {
+		if keys := c.Keys(); keys != nil {
+			m.observeKeys(ofClient(id), keys.Status())
 		}
-		m.issuerKeys.WithLabelValues(name).Set(float64(len(status.KeyIDs)))
-		m.issuerFetch.WithLabelValues(name).Set(fetched)
 	}
 }
+
+func (m *metrics) observeKeys(name string, status issuer.Status) {
+	fetched := 0.0
+	if !status.Fetched.IsZero() {
+		fetched = float64(status.Fetched.Unix())
+	}
+	m.issuerKeys.WithLabelValues(name).Set(float64(len(status.KeyIDs)))
+	m.issuerFetch.WithLabelValues(name).Set(fetched)
+}
+
+// ofClient is what stands for a client where there is the name of an issuer, which
+// has no colon.
+func ofClient(id string) string { return "client:" + id }
 
 func (b *backend) metricsPaths() []*framework.Path {
 	return []*framework.Path{{

@@ -20,7 +20,9 @@ const operations = `
 /clients/{name} DELETE token-exchange-delete-client
 /clients/{name} GET token-exchange-read-client
 /clients/{name} POST token-exchange-write-client
+/clients/{name}/refresh POST token-exchange-refresh-client
 /clients/{name}/secret POST token-exchange-generate-client-secret
+/clients/{name}/status GET token-exchange-read-client-status
 /config DELETE token-exchange-delete-configuration
 /config GET token-exchange-read-configuration
 /config POST token-exchange-configure
@@ -138,7 +140,7 @@ func TestPathHelpExplainsEveryPath(t *testing.T) {
 	m := newMount(t)
 	for _, path := range []string{
 		"config", "keys", "keys/x", "keys/x/rotate", "keys/x/revoke", "issuers", "issuers/x", "issuers/x/status", "issuers/x/refresh", "roles", "roles/x",
-		"exchange", "exchange/x", "explain/x", "introspect", "revoke", "metrics", "clients", "clients/x", "clients/x/secret", "oauth/token", "oauth/introspect", "oauth/revoke", ".well-known/keys", ".well-known/oauth-authorization-server", ".well-known/openid-configuration",
+		"exchange", "exchange/x", "explain/x", "introspect", "revoke", "metrics", "clients", "clients/x", "clients/x/secret", "clients/x/status", "clients/x/refresh", "oauth/token", "oauth/introspect", "oauth/revoke", ".well-known/keys", ".well-known/oauth-authorization-server", ".well-known/openid-configuration",
 	} {
 		help, err := m.client.Help(m.path + "/" + path)
 		if err != nil {

@@ -96,7 +96,7 @@ func TestIssuerOnALoopbackAddressMustBeAllowed_JW8(t *testing.T) {
 	m.exchange("orders", i.Sign(t, i.Claims(time.Now(), nil)))
 }
 
-func TestRefreshFetchesTheKeysOfAnIssuerNow(t *testing.T) {
+func TestRefreshFetchesTheKeysOfAnIssuerOrClientNow(t *testing.T) {
 	t.Parallel()
 	m := newMount(t)
 	i := issuertest.New(t, "https://ci.example")
@@ -104,11 +104,16 @@ func TestRefreshFetchesTheKeysOfAnIssuerNow(t *testing.T) {
 	m.write("issuers/ci", data{
 		"bound_issuer": i.URL, "bound_audiences": engine, "jwks_url": server.URL, "allowed_addresses": "127.0.0.0/8",
 	})
-	wantJSON(t, "key_ids before", m.read("issuers/ci/status")["key_ids"], `[]`)
-	wantJSON(t, "key_ids after", m.write("issuers/ci/refresh", nil).Data["key_ids"], `["k1"]`)
+	m.write("clients/ci", data{"auth_method": "private_key_jwt", "jwks_url": server.URL, "allowed_addresses": "127.0.0.0/8"})
+	for _, party := range []string{"issuers/ci", "clients/ci"} {
+		wantJSON(t, party+": key_ids before", m.read(party + "/status")["key_ids"], `[]`)
+		wantJSON(t, party+": key_ids after", m.write(party+"/refresh", nil).Data["key_ids"], `["k1"]`)
+	}
 	server.Close()
-	if _, err := m.tryWrite("issuers/ci/refresh", nil); err == nil {
-		t.Error("an issuer that is down was refreshed")
+	for _, party := range []string{"issuers/ci", "clients/ci"} {
+		if _, err := m.tryWrite(party+"/refresh", nil); err == nil {
+			t.Errorf("%s is down, and was refreshed", party)
+		}
 	}
 	m.role("orders", "ci", nil)
 	m.exchange("orders", i.Sign(t, i.Claims(time.Now(), nil))) // with the keys that are held
