@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"maps"
 	"strconv"
 	"strings"
 	"sync"
@@ -42,27 +43,33 @@ func assertionEnd(period string) (time.Time, bool) {
 	return time.Unix(0, 0).Add(time.Duration(n+1) * assertionPeriod).Add(recordSlack), err == nil
 }
 
-// use notes an assertion, and tells whether it is new.
-func (a *assertions) use(ctx context.Context, storage logical.Storage, place string, now time.Time) (bool, error) {
+// use notes an assertion, and tells whether it is new. The limit is asked of new ones
+// alone: else whoever has seen one could use up what the client may ask for.
+func (a *assertions) use(ctx context.Context, storage logical.Storage, place string, now time.Time, limit func() error) (bool, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if err := a.load(ctx, storage, now); err != nil {
-		return false, err
+		return false, cannotRemember(err)
 	}
 	if _, used := a.used[place]; used {
 		return false, nil
+	}
+	if err := limit(); err != nil {
+		return false, err
 	}
 	period, _, _ := strings.Cut(place, "/")
 	a.used[place], _ = assertionEnd(period)
 	return true, nil
 }
 
-// load lists what was used before this process began. The caller holds mu.
+// load lists what was used before this process began, or by another node. What is
+// known already stays: it may be on its way to storage. The caller holds mu.
 func (a *assertions) load(ctx context.Context, storage logical.Storage, now time.Time) error {
 	if a.loaded {
 		return nil
 	}
 	used := map[string]time.Time{}
+	maps.Copy(used, a.used)
 	periods, err := storage.List(ctx, assertionPrefix)
 	if err != nil {
 		return err
@@ -120,19 +127,23 @@ type replay struct {
 // Use implements [client.Replay]. An assertion that could not be stored counts as
 // used all the same: who sent it makes another.
 func (r *replay) Use(ctx context.Context, key string, until time.Time) (bool, error) {
-	if err := r.limit(); err != nil {
+	place := assertionPlace(key, until)
+	fresh, err := r.assertions.use(ctx, r.storage, place, r.now(), r.limit)
+	if !fresh || err != nil {
 		return false, err
 	}
-	place := assertionPlace(key, until)
-	fresh, err := r.assertions.use(ctx, r.storage, place, r.now())
-	if err == nil && fresh {
-		var c change
-		if c, err = put(assertionPrefix+place, struct{}{}); err == nil {
-			err = c.apply(ctx, r.storage)
-		}
+	c, err := put(assertionPrefix+place, struct{}{})
+	if err == nil {
+		err = c.apply(ctx, r.storage)
 	}
-	if err != nil && !errors.Is(err, logical.ErrReadOnly) {
-		err = denial.New(denial.TemporarilyUnavailable, denial.Client, "client_assertion", "it cannot be remembered now that it was used").Because(err)
+	return true, cannotRemember(err)
+}
+
+// cannotRemember is the refusal for a failure of storage; nil for none. A node that may
+// not write says so, and Vault sends the request to one that may.
+func cannotRemember(err error) error {
+	if err == nil || errors.Is(err, logical.ErrReadOnly) {
+		return err
 	}
-	return fresh, err
+	return denial.New(denial.TemporarilyUnavailable, denial.Client, "client_assertion", "it cannot be remembered now that it was used").Because(err)
 }

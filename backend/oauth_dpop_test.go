@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"maps"
 	"strings"
 	"testing"
@@ -82,6 +83,22 @@ func newBound(t testing.TB, binding string) (m *mount, gateway func(*logical.Req
 		p.nonce = refused.headers["DPoP-Nonce"][0]
 	}
 	return m, gateway, p
+}
+
+// The node that stores an opaque token is the one whose nonces count.
+func TestDPoPOfOpaqueTokensIsForTheNodeThatWrites(t *testing.T) {
+	m, gateway, p := newBound(t, "dpop")
+	m.standby()
+	form := m.exchangeForm(nil)
+	if got := m.post("token", form, proving(gateway, p.proof(m.now, nil))); got.status != 200 {
+		t.Errorf("a JWT needs no other node: %s", got)
+	}
+	m.write("roles/unleased", map[string]any{"format": "opaque"})
+	req := &logical.Request{ID: "r", Operation: logical.UpdateOperation, Path: "oauth/token", Data: form, Storage: m.storage}
+	proving(gateway, p.proof(m.now, nil))(req)
+	if resp, err := m.backend.HandleRequest(t.Context(), req); !errors.Is(err, logical.ErrReadOnly) {
+		t.Errorf("got %v %v", resp, err)
+	}
 }
 
 func claimsOf(t testing.TB, raw any) map[string]any {

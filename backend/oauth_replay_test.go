@@ -166,6 +166,40 @@ func TestRateLimitBoundsWhatIsRemembered(t *testing.T) {
 	}
 }
 
+// Whoever has seen an assertion cannot use up by it what the client may ask for.
+func TestReplayedAssertionsDoNotCountAsRequests(t *testing.T) {
+	m, key := newSigner(t)
+	m.write("clients/signer", map[string]any{"rate_limit": 2})
+	seen := asserted(key.sign(t, "", key.claims(m.now, nil)))
+	m.wantAnswer(t, seen, "200")
+	for range 5 {
+		m.wantAnswer(t, seen, replayed)
+	}
+	m.wantAnswer(t, asserted(key.sign(t, "", key.claims(m.now, nil))), "200")
+	m.wantAnswer(t, asserted(key.sign(t, "", key.claims(m.now, nil))),
+		"429 slow_down client_rate_limit: the client has made more than 2 requests a minute")
+}
+
+// CA-5: what is on its way to storage is not forgotten when another node's writes are
+// looked up.
+func TestAssertionOnItsWayToStorage_CA5(t *testing.T) {
+	m, key := newSigner(t)
+	once := asserted(key.sign(t, "", key.claims(m.now, nil)))
+	looked := false
+	m.storage.failPut = func(string) bool {
+		if !looked {
+			looked = true
+			m.backend.InvalidateKey(t.Context(), "assertion/0/x")
+			m.wantAnswer(t, once, replayed)
+		}
+		return false
+	}
+	m.wantAnswer(t, once, "200")
+	if !looked {
+		t.Error("nothing was stored")
+	}
+}
+
 // Nothing that lies in storage keeps the mount from being loaded.
 func TestAssertionsThatAreJunk(t *testing.T) {
 	m, key := newSigner(t)

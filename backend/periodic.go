@@ -3,10 +3,12 @@ package backend
 import (
 	"context"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/hashicorp/vault/sdk/helper/consts"
 	"github.com/hashicorp/vault/sdk/logical"
 	"golang.org/x/sync/errgroup"
 
@@ -27,9 +29,12 @@ const (
 	recordSlack = 5 * time.Minute
 )
 
-// periodic drops what has expired. Vault calls it about once a minute, on the
-// active node only.
+// periodic drops what has expired. Vault calls it about once a minute.
 func (b *backend) periodic(ctx context.Context, req *logical.Request) error {
+	if b.readOnly() {
+		b.forgetExpired()
+		return nil
+	}
 	if _, err := b.state(ctx, req.Storage); err != nil {
 		return err
 	}
@@ -43,6 +48,23 @@ func (b *backend) periodic(ctx context.Context, req *logical.Request) error {
 		return err
 	}
 	return b.tidyRecords(ctx, req.Storage)
+}
+
+// readOnly tells whether another node of Vault Enterprise writes for this one: a
+// performance standby has its active node for that, and a secondary cluster, for mounts
+// that are not local, its primary.
+func (b *backend) readOnly() bool {
+	state := b.System().ReplicationState()
+	return state.HasState(consts.ReplicationPerformanceStandby) ||
+		state.HasState(consts.ReplicationPerformanceSecondary) && !b.System().LocalMount()
+}
+
+// forgetExpired drops from memory what the node that writes drops from storage.
+func (b *backend) forgetExpired() {
+	for _, selector := range b.revocations.Expired(b.now(), math.MaxInt) {
+		b.revocations.Remove(selector)
+	}
+	b.assertions.prune(b.now())
 }
 
 func (b *backend) tidyRevocations(ctx context.Context, storage logical.Storage) error {
@@ -73,37 +95,44 @@ func (b *backend) forget(ctx context.Context, storage logical.Storage, selector 
 // turnKeys rotates the keys that are due, and drops the versions that are
 // published no more.
 func (b *backend) turnKeys(ctx context.Context, storage logical.Storage) error {
-	return b.update(ctx, storage, func(s *exchange.Snapshot) ([]change, error) {
-		var changes []change
-		for _, name := range slices.Sorted(maps.Keys(s.Keys)) {
-			turned, err := b.turn(s.Keys[name])
-			if err != nil {
-				return nil, err
-			}
-			if turned == nil {
-				continue
-			}
-			s.Keys[name] = turned
-			c, err := putKey(turned)
-			if err != nil {
-				return nil, err
-			}
-			changes = append(changes, c)
+	s, err := b.state(ctx, storage)
+	if err != nil {
+		return err
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.Keys)) {
+		if err := b.turnKey(ctx, storage, name); err != nil {
+			return err
 		}
-		return changes, nil
-	})
+	}
+	return nil
 }
 
-// turn returns the key as it should be now; nil if that is as it is.
-func (b *backend) turn(k *keyring.Key) (*keyring.Key, error) {
-	if k.Due(b.now()) {
-		rotated, err := k.Rotate(b.now())
-		if err == nil {
-			b.Logger().Info("key rotated", "key", k.Name, "kid", rotated.Active().KeyID)
+// turnKey logs a rotation once it is in storage.
+func (b *backend) turnKey(ctx context.Context, storage logical.Storage, name string) error {
+	var before, after *keyring.Key
+	err := b.update(ctx, storage, func(s *exchange.Snapshot) (changes []change, err error) {
+		if before = s.Keys[name]; before == nil {
+			return nil, nil // it was deleted since
 		}
-		return rotated, err
+		if after, err = turned(before, b.now()); after == nil || err != nil {
+			return nil, err
+		}
+		s.Keys[name] = after
+		c, err := putKey(after)
+		return []change{c}, err
+	})
+	if err == nil && after != nil && after.Active().KeyID != before.Active().KeyID {
+		b.Logger().Info("key rotated", "key", name, "kid", after.Active().KeyID)
 	}
-	if pruned := k.Prune(b.now()); len(pruned.Versions) < len(k.Versions) {
+	return err
+}
+
+// turned returns the key as it should be now; nil if that is as it is.
+func turned(k *keyring.Key, now time.Time) (*keyring.Key, error) {
+	if k.Due(now) {
+		return k.Rotate(now)
+	}
+	if pruned := k.Prune(now); len(pruned.Versions) < len(k.Versions) {
 		return pruned, nil
 	}
 	return nil, nil

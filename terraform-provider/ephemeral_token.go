@@ -72,7 +72,7 @@ func (e *tokenEphemeral) Open(ctx context.Context, req ephemeral.OpenRequest, re
 		resp.Diagnostics.Append(refused(c, err))
 		return
 	}
-	a, ok := readAnswer(secret)
+	a, ok := readAnswer(secret, asked)
 	if !ok {
 		resp.Diagnostics.Append(c.foreign("that of an exchange"))
 		// Terraform closes only what was opened.

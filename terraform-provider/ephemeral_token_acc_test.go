@@ -83,10 +83,15 @@ resource "sink_thing" "s" { token_wo = ephemeral.tokenexchange_token.t.access_to
 
 // A token can be used while Terraform needs it, and a leased one no longer.
 func TestAccTokenIsRevokedInTheEnd(t *testing.T) {
-	for name, leased := range map[string]bool{"leased": true, "unleased": false} {
+	for name, c := range map[string]struct {
+		role   block
+		leased bool
+	}{
+		"leased": {nil, true}, "unleased": {block{"generate_lease": false}, false}, "opaque": {block{"format": "opaque"}, true},
+	} {
 		t.Run(name, func(t *testing.T) {
-			m := newMount(t)
-			m.role("r", block{"generate_lease": leased})
+			m, leased := newMount(t), c.leased
+			m.role("r", c.role)
 			t.Setenv("TF_VAR_subject", m.subjectToken())
 			tokens := map[string]bool{}
 			resource.Test(t, resource.TestCase{

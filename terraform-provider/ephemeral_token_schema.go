@@ -128,7 +128,7 @@ func tokenOutputs() map[string]schema.Attribute {
 		"issued_token_type": text("Type of the token, a URI of RFC 8693 §3."),
 		"token_type":        text("`Bearer` for an access token, else `N_A` (RFC 8693 §2.2.1)."),
 		"expires_in":        schema.Int64Attribute{Computed: true, MarkdownDescription: "Life of the token in seconds, from when it was minted."},
-		"expires_at":        text("When the token expires (RFC 3339, UTC): its `exp`."),
+		"expires_at":        text("When the token expires (RFC 3339, UTC): its `exp`; for an opaque token, `expires_in` after the request."),
 		"granted_scope":     set("Scopes granted: those asked for, or the role's default. It may be empty."),
 		"granted_audience":  set("Audiences granted, the token's `aud`: those asked for by `audience` and `resource`, or the role's default."),
 		"jti":               text("Id of the token (RFC 7519 §4.1.7). It is no secret, and is in the log and in Vault's audit log."),

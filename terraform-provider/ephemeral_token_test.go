@@ -2,6 +2,7 @@ package provider
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"maps"
 	"net/http"
@@ -10,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 const tokenType = "tokenexchange_token"
@@ -45,6 +47,27 @@ func engine(t *testing.T, answer block, revoke http.HandlerFunc) map[string]bloc
 }
 
 func noContent(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }
+
+// An opaque token has no date of its own to read.
+func TestOpaqueTokenOpens(t *testing.T) {
+	answer := granted("tx/exchange/r/l")
+	answer["data"].(block)["access_token"] = "vtx_0"
+	engine(t, answer, noContent)
+	before := time.Now()
+	result, private, diags := newRPC(t, nil).open(block{"role": "r", "subject_token": "x"})
+	same(t, "open", diags)
+	expires, err := time.Parse(time.RFC3339, fmt.Sprint(result["expires_at"]))
+	if life := expires.Sub(before); err != nil || life < 298*time.Second || expires.After(time.Now().Add(300*time.Second)) {
+		t.Errorf("expires_at %v: %v", result["expires_at"], err)
+	}
+	if result["access_token"] != "vtx_0" || private == nil {
+		t.Errorf("opened %v, with the lease %s", result, private)
+	}
+	answer["data"].(block)["expires_in"] = 0
+	if _, _, diags := newRPC(t, nil).open(block{"role": "r", "subject_token": "x"}); len(diags) != 1 || !strings.Contains(diags[0], "the answer is not that of an exchange") {
+		t.Errorf("a token without a life is opened: %q", diags)
+	}
+}
 
 func TestTokenOpens(t *testing.T) {
 	bodies := engine(t, granted("tx/exchange/r/l"), noContent)

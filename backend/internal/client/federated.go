@@ -14,8 +14,13 @@ import (
 )
 
 // impersonal are claims, beside those of every token, that whole groups of tokens
-// have in common: the application that asked, whoever uses it, and the kind.
-var impersonal = []string{"azp", "token_use"}
+// have in common: the application that asked, whoever uses it, under the names that
+// issuers have for it; the kind of token and how its owner signed in; the tenant; what
+// the token is good for.
+var impersonal = []string{
+	"azp", "client_id", "cid", "appid", "token_use", "typ", "ver", "acr", "amr", "auth_time",
+	"tid", "hd", "email_verified", "scope", "scp",
+}
 
 // unfit are claims of tokens that are no assertions: they speak for somebody else,
 // or prove nothing without a key.

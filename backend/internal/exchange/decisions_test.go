@@ -429,6 +429,14 @@ func delegatedAlready() []row {
 			refused(denial.Subject, "act", `invalid_request: subject: "act" claim: another issuer is not believed who acts by the names of this engine`), "",
 		},
 		{
+			"another issuer's word is not taken for who acted under a former name of this engine",
+			with(delegated(), func(s *scene) {
+				s.snapshot.FormerIssuers = []exchange.FormerIssuer{{Issuer: "https://old.example", Until: s.now.Add(time.Second)}}
+			},
+				subject("act", map[string]any{"sub": "x", "act": map[string]any{"iss": "https://old.example", "sub": "entity:admin"}})),
+			refused(denial.Subject, "act", `invalid_request: subject: "act" claim: another issuer is not believed who acts by the names of this engine`), "",
+		},
+		{
 			"an actor's token of ours is for the engine alone",
 			with(ownActor, func(s *scene) {
 				req := exchange.Request{Role: "identity", SubjectToken: token.Secret(s.services.Sign(s.t, s.services.Claims(s.now, map[string]any{"sub": "api"}))), Audience: []string{ourIssuer, orders}, MountMaxTTL: time.Hour}

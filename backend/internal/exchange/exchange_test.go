@@ -605,6 +605,19 @@ func TestFormerIssuer(t *testing.T) {
 	wantDenied(t, err, denial.Subject, "iss", `invalid_request: subject: "iss" is not this engine's`)
 }
 
+// No key bounds an opaque token: the longest life that the configuration lets it have
+// does.
+func TestFormerIssuerOfOpaqueTokens(t *testing.T) {
+	w := newWorld(t)
+	clear(w.snapshot.Keys)
+	w.snapshot.Config.MaxTTL = 20 * time.Hour
+	w.snapshot.RetireIssuer(w.now)
+	w.snapshot.Config = nil
+	if got := w.snapshot.LastIssuer(w.now.Add(20 * time.Hour)); got != ourIssuer {
+		t.Errorf("clients of %q can ask and revoke", got)
+	}
+}
+
 // Lineage names nobody: the same subject has the same pseudonym, another one,
 // or another mount, another.
 func TestLineagePseudonyms(t *testing.T) {

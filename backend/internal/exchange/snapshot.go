@@ -171,7 +171,7 @@ func (s *Snapshot) LastIssuer(now time.Time) string {
 // introspection and revocation for as long as one may live. It is called before
 // that configuration is replaced or deleted.
 func (s *Snapshot) RetireIssuer(now time.Time) {
-	var longest time.Duration
+	longest := s.Config.MaxTTL // of opaque tokens, which no key bounds
 	for _, k := range s.Keys {
 		for _, v := range k.Versions {
 			longest = max(longest, v.VerificationPeriod)

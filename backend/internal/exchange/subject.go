@@ -47,7 +47,8 @@ func (a *attempt) verifySubject(ctx context.Context) (*subject, error) {
 // checkHistory refuses another issuer's word for who acted in this engine: it would
 // become ours.
 func (a *attempt) checkHistory(s *subject) error {
-	ofOurs := func(actor token.Actor) bool { return actor.Issuer == a.Config.Issuer }
+	ours := a.issuers(a.Now())
+	ofOurs := func(actor token.Actor) bool { return slices.Contains(ours, actor.Issuer) }
 	if !s.own && slices.ContainsFunc(s.acting, ofOurs) {
 		return denial.New(denial.InvalidRequest, denial.Subject, "act", "\"act\" claim: another issuer is not believed who acts by the names of this engine")
 	}
