@@ -55,7 +55,6 @@ type backend struct {
 	revocationsLoaded bool
 	issuers           map[string]*issuer.Issuer // of the last snapshot: their keys are worth keeping
 	clients           map[string]*client.Client // the same
-	unreadable        []string                  // entries that the last load left out
 
 	assertions assertions
 	proofs     *dpop.Checker
@@ -109,25 +108,25 @@ func New(ctx context.Context, conf *logical.BackendConfig, o Options) (logical.B
 	return b, b.Setup(ctx, conf)
 }
 
-// HandleRequest refuses malformed credentials before the framework sees them,
+// HandleRequest refuses what is malformed before the framework sees it,
 // and turns a panic into an error: the process serves every mount of the engine.
 func (b *backend) HandleRequest(ctx context.Context, req *logical.Request) (resp *logical.Response, err error) {
 	defer b.recoverTo(req, &err)
 	if isOAuth(req) {
 		return b.handleOAuth(ctx, req)
 	}
-	if err := checkCredentialFields(req); err != nil {
+	if err := b.checkInput(req); err != nil {
 		return b.refuse(req, err)
 	}
 	return b.Backend.HandleRequest(ctx, req)
 }
 
 // HandleExistenceCheck is what Vault calls before a write. It turns a panic into an
-// error, as HandleRequest does, and leaves malformed credentials to it: the
-// framework checks fields here too, and would repeat them.
+// error, as HandleRequest does, and leaves what is malformed to it: the framework
+// checks fields here too, and would repeat them.
 func (b *backend) HandleExistenceCheck(ctx context.Context, req *logical.Request) (found, exists bool, err error) {
 	defer b.recoverTo(req, &err)
-	if isOAuth(req) || checkCredentialFields(req) != nil {
+	if isOAuth(req) || b.checkInput(req) != nil {
 		return true, true, nil
 	}
 	return b.Backend.HandleExistenceCheck(ctx, req)

@@ -391,7 +391,7 @@ func TestUnreadableRoleOrIssuerIsLeftOut(t *testing.T) {
 		t.Error("the wrong token is active")
 	}
 	m.wantRefused(logical.UpdateOperation, "roles/orders", map[string]any{"issuers": "idp", "bound_subject": "x", "allowed_audiences": orders},
-		`invalid_request: storage: nothing can be written while entries cannot be read, see the log: role/orders`)
+		`invalid_request: storage: nothing can be written while entries cannot be read: see the log, and restore or delete role/orders`)
 
 	m.spoil("issuer/idp")
 	m.wantRefused(logical.UpdateOperation, "exchange/unleased", subject,
@@ -405,6 +405,36 @@ func TestUnreadableRoleOrIssuerIsLeftOut(t *testing.T) {
 	if m.active(token) {
 		t.Error("tokens cannot be revoked")
 	}
+}
+
+// While an entry cannot be read, a key that has leaked can be revoked, and the entry
+// itself can be deleted; then all is as before.
+func TestWayOutOfAnUnreadableEntry(t *testing.T) {
+	m := newMount(t)
+	m.write("clients/gateway", map[string]any{"auth_method": "client_secret_basic", "role": "unleased"})
+	before := jwksKeyIDs(m)
+	for _, entry := range []string{"role/orders", "issuer/idp", "client/gateway"} {
+		m.spoil(entry)
+	}
+	if text := string(m.read("metrics")[logical.HTTPRawBody].([]byte)); !strings.Contains(text, `token_exchange_objects{kind="unreadable"} 3`+"\n") {
+		t.Error("no metric tells of the entries")
+	}
+	m.write("keys/main/revoke", nil)
+	if slices.Contains(jwksKeyIDs(m), before[0]) || !strings.Contains(m.log.String(), "key version revoked: request_id=request-1 key=main kid="+before[0]) {
+		t.Errorf("%s is published; the log is %s", before[0], m.log)
+	}
+	const refused = `invalid_request: storage: nothing can be written while entries cannot be read: see the log, and restore or delete `
+	m.wantRefused(logical.UpdateOperation, "config", map[string]any{"max_hops": 3}, refused+"issuer/idp, role/orders, client/gateway")
+	m.wantRefused(logical.DeleteOperation, "issuers/idp", nil, `invalid_request: name: the issuer "idp" is accepted by the roles ["unleased"]: take it out of their issuers first`)
+	m.do(logical.DeleteOperation, "clients/gateway", nil)
+	m.do(logical.DeleteOperation, "roles/orders", nil)
+	m.wantRefused(logical.DeleteOperation, "roles/unleased", nil, refused+"issuer/idp")
+	m.spoil("role/unleased")
+	m.do(logical.DeleteOperation, "roles/unleased", nil)
+	m.do(logical.DeleteOperation, "issuers/idp", nil)
+	m.write("config", map[string]any{"max_hops": 3})
+	m.restart()
+	m.write("config", map[string]any{"max_hops": 4})
 }
 
 // Leases can be revoked whatever else is wrong: a failure would block the

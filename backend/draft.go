@@ -77,8 +77,8 @@ func Draft(object, name string, data map[string]any) (map[string]any, *Refusal) 
 		if o.fields[field] == nil {
 			return nil, &Refusal{field, fmt.Sprintf("is not a field of %s", object)}
 		}
-		if _, _, err := d.GetOkErr(field); err != nil {
-			return nil, &Refusal{field, err.Error()}
+		if problem := unreadable(o.fields, data, field); problem != "" {
+			return nil, &Refusal{field, problem}
 		}
 		if err := checkDuration(d, field); err != nil {
 			return nil, &Refusal{field, denial.From(err).Reason}

@@ -147,7 +147,7 @@ func TestMisplacedTokenIsNotRepeated(t *testing.T) {
 	m := newMount(t)
 	token := m.idp.Sign(t, m.idp.Claims(m.now, nil))
 	m.wantRefused(logical.UpdateOperation, "exchange/orders", map[string]any{"subject_token": token, "ttl": token},
-		`invalid_request: ttl: is not a duration such as 5m`)
+		`invalid_request: ttl: is not a duration: use 5m, 1h30m or a number of seconds`)
 	m.wantRefused(logical.UpdateOperation, "exchange/orders", map[string]any{"subject_token": token, token: ""},
 		`invalid_request: parameters: the name of a parameter is longer than 64 characters`)
 }
@@ -163,7 +163,7 @@ func TestMisplacedOpaqueTokenIsNotRepeated(t *testing.T) {
 	}{
 		{"exchange/orders", map[string]any{"subject_token": subject, token: ""}, `invalid_request: parameters: the name of a parameter begins as an opaque token does`},
 		{"roles/orders", map[string]any{token: ""}, `invalid_request: parameters: the name of a parameter begins as an opaque token does`},
-		{"exchange/orders", map[string]any{"subject_token": subject, "ttl": token}, `invalid_request: ttl: is not a duration such as 5m`},
+		{"exchange/orders", map[string]any{"subject_token": subject, "ttl": token}, `invalid_request: ttl: is not a duration: use 5m, 1h30m or a number of seconds`},
 		{"exchange/orders", map[string]any{"subject_token": subject, "audience": token}, `invalid_target: allowed_audiences: the role "orders" does not allow the audience ["[redacted]"]`},
 		{"exchange/orders", map[string]any{"subject_token": subject, "scope": token}, `invalid_scope: allowed_scopes: the role "orders" does not allow the scope ["[redacted]"]`},
 		{"exchange/orders", map[string]any{"subject_token": subject, "subject_token_type": token}, `invalid_request: subject_token_type: ["[redacted]"] is not supported: use one of ["urn:ietf:params:oauth:token-type:jwt", "urn:ietf:params:oauth:token-type:id_token", "urn:ietf:params:oauth:token-type:access_token"]`},

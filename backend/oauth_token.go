@@ -18,7 +18,11 @@ const grantTokenExchange = "urn:ietf:params:oauth:grant-type:token-exchange" //n
 // oauthToken is the token endpoint (RFC 8693 §2). It is never leased: an answer to
 // somebody whom Vault does not know cannot be. Its tokens are revoked by oauth/revoke.
 func (b *backend) oauthToken(ctx context.Context, req *logical.Request, s *exchange.Snapshot) (*logical.Response, error) {
-	if err := checkGrantType(form(req.Data)); err != nil {
+	grant, err := form(req.Data).one("grant_type")
+	if err == nil {
+		err = checkGrantType(grant)
+	}
+	if err != nil {
 		return nil, err
 	}
 	if s.Config == nil {
@@ -63,16 +67,15 @@ type tokenResponse struct {
 	Scope           string `json:"scope"`
 }
 
-func checkGrantType(f form) error {
-	switch grant, err := f.one("grant_type"); {
-	case err != nil:
-		return err
-	case grant == "":
+func checkGrantType(grant string) error {
+	switch grant {
+	case grantTokenExchange:
+		return nil
+	case "":
 		return malformed("grant_type", "is required: "+grantTokenExchange)
-	case grant != grantTokenExchange:
+	default:
 		return denial.New(denial.UnsupportedGrantType, denial.Parse, "grant_type", "the one that is supported is %s", grantTokenExchange)
 	}
-	return nil
 }
 
 // readForm reads a token exchange request (RFC 8693 §2.1). What the Vault entrance

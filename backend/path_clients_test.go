@@ -108,7 +108,7 @@ func TestRefusedClients(t *testing.T) {
 		"bound_issuer": "https://opaque.example", "bound_audiences": "https://vault.example", "introspection_url": "https://opaque.example/i",
 		"introspection_client_id": "c", "introspection_client_secret": "s",
 	})
-	m.write("issuers/gh", map[string]any{"type": "github", "bound_audiences": "https://vault.example", "jwks": m.idp.JWKS(t)})
+	m.write("issuers/gh", map[string]any{"type": "github", "bound_audiences": "https://vault.example", "jwks": m.idp.JWKS(t), "allowed_algorithms": "ES256"})
 	for _, c := range []struct {
 		name, path string
 		data       map[string]any
@@ -169,7 +169,7 @@ func TestDeletingWhatAClientUsesIsRefused(t *testing.T) {
 
 func TestClientWarnings(t *testing.T) {
 	m := newMount(t)
-	m.write("issuers/gh", map[string]any{"type": "github", "bound_audiences": "https://vault.example", "jwks": m.idp.JWKS(t)})
+	m.write("issuers/gh", map[string]any{"type": "github", "bound_audiences": "https://vault.example", "jwks": m.idp.JWKS(t), "allowed_algorithms": "ES256"})
 	for _, c := range []struct {
 		data     map[string]any
 		warnings []string
@@ -278,7 +278,7 @@ func TestUnreadableClientIsLeftOut(t *testing.T) {
 		t.Errorf("got %s", got.raw)
 	}
 	m.wantRefused(logical.UpdateOperation, "clients/gateway", map[string]any{"auth_method": "client_secret_basic"},
-		`invalid_request: storage: nothing can be written while entries cannot be read, see the log: client/gateway`)
+		`invalid_request: storage: nothing can be written while entries cannot be read: see the log, and restore or delete client/gateway`)
 	m.exchange("unleased")
 	m.replaceStored("client/gateway", `"version":4`, `"version":3`)
 	if !m.active(token) {

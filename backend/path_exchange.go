@@ -39,7 +39,7 @@ func (b *backend) exchangePaths() []*framework.Path {
 func (b *backend) exchangeOperation(suffix string) map[logical.Operation]framework.OperationHandler {
 	return map[logical.Operation]framework.OperationHandler{
 		logical.UpdateOperation: &framework.PathOperation{
-			Callback: b.with(b.exchange), Summary: "Exchange a token for a narrower one (RFC 8693).",
+			Callback: b.with(strict(b.exchange)), Summary: "Exchange a token for a narrower one (RFC 8693).",
 			DisplayAttrs: display("exchange", suffix), Responses: ok("The token.", exchangeResponse),
 			Examples: []framework.RequestExample{{Data: map[string]any{
 				"subject_token": "<token>", "audience": "https://orders.example.com", "scope": "orders:read",
@@ -49,7 +49,11 @@ func (b *backend) exchangeOperation(suffix string) map[logical.Operation]framewo
 }
 
 func (b *backend) exchange(ctx context.Context, req *logical.Request, d *framework.FieldData, s *exchange.Snapshot) (*logical.Response, error) {
-	answer, err := b.grant(ctx, req, s, b.readRequest(req, d))
+	request, err := b.readRequest(req, d)
+	if err != nil {
+		return nil, err
+	}
+	answer, err := b.grant(ctx, req, s, request)
 	if err != nil {
 		return nil, err
 	}
@@ -73,8 +77,13 @@ func (b *backend) grant(ctx context.Context, req *logical.Request, s *exchange.S
 	return answer, nil
 }
 
-func (b *backend) readRequest(req *logical.Request, d *framework.FieldData) exchange.Request {
+func (b *backend) readRequest(req *logical.Request, d *framework.FieldData) (exchange.Request, error) {
 	var r exchange.Request
+	grant := grantTokenExchange
+	set(d, "grant_type", &grant)
+	if err := checkGrantType(grant); err != nil {
+		return r, err
+	}
 	set(d, "role", &r.Role)
 	r.SubjectToken = secretFor(d, "subject_token")
 	set(d, "subject_token_type", &r.SubjectTokenType)
@@ -89,7 +98,7 @@ func (b *backend) readRequest(req *logical.Request, d *framework.FieldData) exch
 	r.MountMaxTTL = b.mountTTL.get(b.System())
 	r.Records = records{req.Storage}
 	r.Caller = func(context.Context) (*exchange.Caller, error) { return b.caller(req.EntityID) }
-	return r
+	return r, nil
 }
 
 // clientID names the OAuth client that asks; "" if none does.
@@ -154,6 +163,7 @@ func credential(description string) *framework.FieldSchema {
 }
 
 var exchangeFields = map[string]*framework.FieldSchema{
+	"grant_type":    {Type: framework.TypeString, Description: grantTokenExchange + ", the one there is. May be left out."},
 	"subject_token": credential("The token of the party on whose behalf the request is made (RFC 8693 §2.1). Left out if the role's subject_source is \"caller\"."),
 	"subject_token_type": {
 		Type:        framework.TypeString,
@@ -182,7 +192,7 @@ var exchangeFields = map[string]*framework.FieldSchema{
 	},
 	"ttl": {
 		Type:        framework.TypeDurationSecond,
-		Description: "Life asked for, at most max_ttl of the role. Default: ttl of the role.",
+		Description: "Life asked for, at most max_ttl of the role; it may come to less. Default, and for 0: ttl of the role.",
 	},
 }
 
@@ -203,8 +213,9 @@ var exchangeResponse = map[string]*framework.FieldSchema{
 
 const exchangeHelp = `
 Takes a token, or the caller's own Vault identity if the role says so, and
-answers with a token for one or more of the role's audiences. What was asked for
-is granted whole or refused; what was left out is the role's default.
+answers with a token for one or more of the role's audiences. The audiences and
+scopes that were asked for are granted whole or refused; what was left out is the
+role's default. The token lives no longer than the subject token: expires_in tells.
 
 A role with delegation lets another act for the subject: the owner of
 actor_token, or the caller. The token then names them in "act".

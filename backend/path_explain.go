@@ -40,9 +40,12 @@ func (b *backend) explainPaths() []*framework.Path {
 // explain answers 200 also when the exchange would be denied: that is what was
 // asked.
 func (b *backend) explain(ctx context.Context, req *logical.Request, d *framework.FieldData, s *exchange.Snapshot) (*logical.Response, error) {
-	q := exchange.Question{Request: b.readRequest(req, d)}
+	request, err := b.readRequest(req, d)
+	if err != nil {
+		return nil, err
+	}
+	q := exchange.Question{Request: request}
 	set(d, "live", &q.Live)
-	var err error
 	if q.Client, err = readAsking(d, s, q.Role); err != nil {
 		return nil, err
 	}

@@ -235,6 +235,8 @@ An issuer is trusted by the exact value of its "iss" claim, for tokens whose
 "aud" is one of bound_audiences, signed by one of its keys. Set exactly one of
 oidc_discovery_url, jwks_url, jwks, jwt_validation_pubkeys and
 introspection_url. The last is for opaque tokens: the issuer is asked about each.
+A write keeps the fields that it leaves out: to change from one of the five to
+another, empty the first, as in jwks=.
 
 The type sets defaults for what is left out: "kubernetes", "github", "gitlab",
 "vault", or "generic". An issuer of the type "spiffe" is a trust domain instead:

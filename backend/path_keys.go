@@ -168,6 +168,9 @@ func (b *backend) keyRevoke(ctx context.Context, req *logical.Request, d *framew
 		if key == nil {
 			return nil, denial.Field("name", "the key %q does not exist", name)
 		}
+		if kid == "" {
+			kid = key.Active().KeyID
+		}
 		var err error
 		if revoked, err = key.Revoke(kid, b.now()); err != nil {
 			return nil, err
@@ -178,6 +181,7 @@ func (b *backend) keyRevoke(ctx context.Context, req *logical.Request, d *framew
 		}
 		s.Keys[name] = revoked
 		c, err := putKey(revoked)
+		c.urgent = true
 		return []change{c}, err
 	})
 	if err != nil {

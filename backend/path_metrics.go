@@ -71,7 +71,7 @@ func newMetrics() *metrics {
 			Name: "token_exchange_revocations_total", Help: "Tokens revoked, by lease or by request.",
 		}),
 		state: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "token_exchange_objects", Help: "Objects held, by kind: roles, clients, issuers, keys, published_keys, revocations.",
+			Name: "token_exchange_objects", Help: "Objects held, by kind: roles, clients, issuers, keys, published_keys, revocations; unreadable entries of storage.",
 		}, []string{"kind"}),
 		issuerKeys: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "token_exchange_issuer_keys", Help: "Keys held of an issuer, or of client:ID.",
@@ -124,7 +124,7 @@ func (m *metrics) revoked() { m.revocations.Inc() }
 func (m *metrics) observe(s *exchange.Snapshot, revocations int, now time.Time) {
 	for kind, n := range map[string]int{
 		"roles": len(s.Roles), "clients": len(s.Clients), "issuers": len(s.Issuers), "keys": len(s.Keys),
-		"published_keys": len(keyring.JWKS(s.Keys, now).Keys), "revocations": revocations,
+		"published_keys": len(keyring.JWKS(s.Keys, now).Keys), "revocations": revocations, "unreadable": len(s.Unreadable),
 	} {
 		m.state.WithLabelValues(kind).Set(float64(n))
 	}

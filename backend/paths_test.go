@@ -106,7 +106,7 @@ func TestRefusedWritesChangeNothing(t *testing.T) {
 		{"config with a field that is not one", "config", map[string]any{"issuers": "x"}, `invalid_request: issuers: is not a field of config: see vault path-help`},
 		{"key with a short lead, before it is generated", "keys/new", map[string]any{"algorithm": "RS512", "publication_lead": "1s"}, `invalid_request: publication_lead: 1s must be more than jwks_max_age of config, which is 10m0s`},
 		{"key with another algorithm", "keys/main", map[string]any{"algorithm": "RS256"}, `invalid_request: algorithm: cannot be changed: the key "main" is for ES256; make another key`},
-		{"issuer with two sources", "issuers/idp", map[string]any{"jwks_url": "https://idp.example/keys"}, `invalid_request: jwks: exactly one of oidc_discovery_url, jwks_url, jwks, jwt_validation_pubkeys, introspection_url must be set: got ["jwks_url", "jwks"]`},
+		{"issuer with two sources", "issuers/idp", map[string]any{"jwks_url": "https://idp.example/keys"}, `invalid_request: jwks: exactly one of oidc_discovery_url, jwks_url, jwks, jwt_validation_pubkeys, introspection_url must be set: got ["jwks_url", "jwks"]: empty all but one`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			m := newMount(t)

@@ -11,7 +11,6 @@ import (
 
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/denial"
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/exchange"
-	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/token"
 )
 
 // errInternal is all that a caller learns of a failure that is not theirs.
@@ -56,44 +55,6 @@ func (b *backend) refuse(req *logical.Request, err error) (*logical.Response, er
 	default:
 		return logical.ErrorResponse(refusal.Error()), logical.ErrInvalidRequest
 	}
-}
-
-// credentialFields are the fields that hold a token. The framework's own
-// message for a field of the wrong type repeats its value.
-var credentialFields = []string{"subject_token", "actor_token", "token", "introspection_client_secret"}
-
-// Longest name of a parameter and value of "ttl". What is longer is not one, but
-// may be a token in the wrong place, and Vault would repeat it in its answer.
-const (
-	maxParameterName = 64
-	maxDuration      = 32
-)
-
-// checkCredentialFields refuses a credential that is not a string, or that stands
-// where another thing belongs, without repeating it.
-func checkCredentialFields(req *logical.Request) error {
-	for name := range req.Data {
-		if len(name) > maxParameterName {
-			return denial.New(denial.InvalidRequest, denial.Parse, "parameters", "the name of a parameter is longer than %d characters", maxParameterName)
-		}
-		if strings.HasPrefix(name, token.OpaquePrefix) {
-			return denial.New(denial.InvalidRequest, denial.Parse, "parameters", "the name of a parameter begins as an opaque token does")
-		}
-	}
-	if ttl, ok := req.Data["ttl"].(string); ok && len(ttl) > maxDuration {
-		return denial.New(denial.InvalidRequest, denial.Parse, "ttl", "is not a duration such as 5m")
-	}
-	if live, ok := req.Data["live"].(string); ok && len(live) > len("false") {
-		return denial.New(denial.InvalidRequest, denial.Parse, "live", "is not true or false")
-	}
-	for _, name := range credentialFields {
-		if v, ok := req.Data[name]; ok {
-			if _, isString := v.(string); !isString {
-				return denial.New(denial.InvalidRequest, denial.Parse, name, "must be one string")
-			}
-		}
-	}
-	return nil
 }
 
 // splitWords splits list elements at white space, for fields that are a list or

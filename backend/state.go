@@ -78,9 +78,8 @@ func (b *backend) update(ctx context.Context, storage logical.Storage, edit func
 		return err
 	}
 	changes = append(released, changes...)
-	if len(changes) > 0 && len(b.unreadable) > 0 {
-		return denial.New(denial.InvalidRequest, denial.Configuration, "storage",
-			"nothing can be written while entries cannot be read, see the log: %s", strings.Join(b.unreadable, ", "))
+	if err := checkReadable(before.Unreadable, changes); err != nil {
+		return err
 	}
 	for _, c := range changes {
 		if err := c.apply(ctx, storage); err != nil {
@@ -89,7 +88,21 @@ func (b *backend) update(ctx context.Context, storage logical.Storage, edit func
 		}
 	}
 	b.publish(after)
+	if len(before.Unreadable) > 0 && len(changes) > 0 {
+		b.snapshot.Store(nil) // what is left of them, the next load finds out
+	}
 	return nil
+}
+
+// checkReadable refuses to write while entries cannot be read: nobody knows what they
+// restrict. But such an entry may be removed, and what takes back tokens does not wait.
+func checkReadable(entries []string, changes []change) error {
+	harmless := func(c change) bool { return c.urgent || c.entry == nil && slices.Contains(entries, c.path) }
+	if len(entries) == 0 || !slices.ContainsFunc(changes, func(c change) bool { return !harmless(c) }) {
+		return nil
+	}
+	return denial.New(denial.InvalidRequest, denial.Configuration, "storage",
+		"nothing can be written while entries cannot be read: see the log, and restore or delete %s", strings.Join(entries, ", "))
 }
 
 // releaseKeys notes in each key that a role lets go of until when a token may

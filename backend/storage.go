@@ -55,6 +55,8 @@ type envelope[T any] struct {
 type change struct {
 	path  string
 	entry *logical.StorageEntry
+	// urgent changes are made also while other entries cannot be read.
+	urgent bool
 }
 
 func put[T any](path string, value T) (change, error) {
@@ -249,25 +251,29 @@ func (b *backend) loadSnapshot(ctx context.Context, storage logical.Storage) (*e
 	if err != nil {
 		return nil, err
 	}
-	b.unreadable = nil
+	leaveOut := func(path string, err error) error {
+		b.Logger().Error("a storage entry cannot be read and is left out", "path", path, "error", err)
+		s.Unreadable = append(s.Unreadable, path)
+		return nil
+	}
 	err = getAll(ctx, storage, issuerPrefix, func(name string, c *issuer.Config) error {
 		made, err := b.newIssuer(c)
 		if err == nil {
 			s.Issuers[name] = made
 		}
 		return err
-	}, b.leaveOut)
+	}, leaveOut)
 	if err != nil {
 		return nil, err
 	}
-	s.IssuerMissing = len(b.unreadable) > 0
+	s.IssuerMissing = len(s.Unreadable) > 0
 	err = getAll(ctx, storage, rolePrefix, func(name string, r *policy.Role) error {
 		if err := r.Compile(); err != nil {
 			return err
 		}
 		s.Roles[name] = r
 		return nil
-	}, b.leaveOut)
+	}, leaveOut)
 	if err != nil {
 		return nil, err
 	}
@@ -278,13 +284,7 @@ func (b *backend) loadSnapshot(ctx context.Context, storage logical.Storage) (*e
 			s.Clients[name] = made
 		}
 		return err
-	}, b.leaveOut)
-}
-
-func (b *backend) leaveOut(path string, err error) error {
-	b.Logger().Error("a storage entry cannot be read and is left out", "path", path, "error", err)
-	b.unreadable = append(b.unreadable, path)
-	return nil
+	}, leaveOut)
 }
 
 func (b *backend) loadRevocations(ctx context.Context, storage logical.Storage) error {

@@ -55,8 +55,8 @@ func TestCallerWithoutAnEntityIsRefused(t *testing.T) {
 	refused(t, err, 400, message)
 
 	// A request cannot say who it comes from.
-	_, err = m.tryWrite("exchange/orders", data{"entity_id": "someone", "caller": "someone"})
-	refused(t, err, 400, message)
+	_, err = m.tryWrite("exchange/orders", data{"entity_id": "someone"})
+	refused(t, err, 400, `invalid_request: entity_id: is not a field of exchange/orders: see vault path-help`)
 }
 
 func TestCallerDoesNotBringASubjectTokenAlong(t *testing.T) {

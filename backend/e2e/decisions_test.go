@@ -302,7 +302,7 @@ func machines() []decision {
 		{sentence: "a push to main is let in", role: "workflows", token: workflow(nil), sub: "github:repo:octo-org/octo-repo:ref:refs/heads/main"},
 		{sentence: "so it is with a subject that has ids", role: "workflows", token: workflow(data{"sub": "repo:octo-org@123456/octo-repo@456789:ref:refs/heads/main"}), sub: "github:repo:octo-org@123456/octo-repo@456789:ref:refs/heads/main"},
 		{sentence: "a repository of the same name by another owner is refused", role: "workflows", token: workflow(data{"repository_owner_id": "666"}), rule: "bound_claims", message: say(another, "repository_owner_id", "workflows")},
-		{sentence: "a number is not the text of it", role: "workflows", token: workflow(data{"repository_id": 456789}), rule: "bound_claims", message: say(another, "repository_id", "workflows")},
+		{sentence: "a number is not the text of it", role: "workflows", token: workflow(data{"repository_id": 456789}), rule: "bound_claims", message: say(another+": it is a number, and the role binds text", "repository_id", "workflows")},
 		{sentence: "a pull request is refused", role: "workflows", token: workflow(data{"sub": "repo:octo-org/octo-repo:pull_request", "event_name": "pull_request", "ref": "refs/pull/7/merge"}), rule: "condition", message: `invalid_request: condition: the condition of the role "workflows" is not met`},
 		{sentence: "a token without the claim that the condition needs is refused", role: "workflows", token: workflow(data{"event_name": nil}), rule: "condition", message: `invalid_request: condition: the condition of the role "workflows" cannot be evaluated: no such key: event_name`},
 		{sentence: "GitHub does not sign with ES256", role: "workflows", noClaims: true, token: func(w *world) string { return w.workflow(jose.ES256, nil) }, rule: "alg", message: say(`header "alg" "ES256" is not among the allowed_algorithms of the issuer "github"`)},
@@ -310,7 +310,7 @@ func machines() []decision {
 		{sentence: "a pipeline of the protected branch is let in", role: "pipelines", token: pipeline(nil), sub: "gitlab:project_path:acme/shop:ref_type:branch:ref:main"},
 		{sentence: "so it is with a subject that has ids", role: "pipelines", token: pipeline(data{"sub": "project_id:42:ref_type:branch:ref:main"}), sub: "gitlab:project_id:42:ref_type:branch:ref:main"},
 		{sentence: "a pipeline of a branch that is not protected is refused", role: "pipelines", token: pipeline(data{"ref_protected": "false"}), rule: "bound_claims", message: say(another, "ref_protected", "pipelines")},
-		{sentence: "true is not the text true", role: "pipelines", token: pipeline(data{"ref_protected": true}), rule: "bound_claims", message: say(another, "ref_protected", "pipelines")},
+		{sentence: "true is not the text true", role: "pipelines", token: pipeline(data{"ref_protected": true}), rule: "bound_claims", message: say(another+": it is a boolean, and the role binds text", "ref_protected", "pipelines")},
 		{sentence: "a token without the claim that is bound is refused", role: "pipelines", token: pipeline(data{"ref_protected": nil}), rule: "bound_claims", message: say(`claim "ref_protected" is missing and the role "pipelines" binds it`)},
 		{sentence: "a project of another namespace is refused", role: "pipelines", token: pipeline(data{"namespace_id": "8"}), rule: "bound_claims", message: say(another, "namespace_id", "pipelines")},
 	}

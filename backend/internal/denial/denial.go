@@ -72,16 +72,16 @@ func New(code Code, stage Stage, rule, format string, args ...any) *Error {
 	return &Error{Code: code, Stage: stage, Rule: redact(rule), Reason: redact(fmt.Sprintf(format, args...))}
 }
 
-// ours is what looks like an opaque token or a client secret of this engine, whole
-// or cut off: unlike a JWT they are short enough to fit where a refusal repeats what
-// it got.
-var ours = regexp.MustCompile(`(vtx|txcs)_[0-9A-Za-z_-]{8,}`)
+// secret is what looks like an opaque token or a client secret of this engine, or a
+// token of Vault, whole or cut off: unlike a JWT they are short enough to fit where a
+// refusal repeats what it got.
+var secret = regexp.MustCompile(`((vtx|txcs)_|\bhv[sbr]\.)[0-9A-Za-z_-]{8,}`)
 
 func redact(text string) string {
-	if !strings.Contains(text, "vtx_") && !strings.Contains(text, "txcs_") {
+	if !strings.Contains(text, "vtx_") && !strings.Contains(text, "txcs_") && !strings.Contains(text, "hv") {
 		return text
 	}
-	return ours.ReplaceAllString(text, "[redacted]")
+	return secret.ReplaceAllString(text, "[redacted]")
 }
 
 // Field refuses a value written to a configuration field.

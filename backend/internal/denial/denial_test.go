@@ -51,6 +51,19 @@ func TestErrorText(t *testing.T) {
 	}
 }
 
+// A token of Vault in the wrong place is not repeated.
+func TestRefusalsHoldNoVaultToken(t *testing.T) {
+	for _, text := range []string{"hvs.CAESIJ2x9Yz0", "hvb.AAAAAQKx9Yz0", "hvr.CAESIJ2x9Yz0"} {
+		refusal := denial.Field("subject_token_type", "[%q] is not supported, nor a-%s", text, text)
+		if got, want := refusal.Error(), `invalid_request: subject_token_type: ["[redacted]"] is not supported, nor a-[redacted]`; got != want {
+			t.Errorf("got  %s\nwant %s", got, want)
+		}
+	}
+	if got := denial.Field("x", "archv.s.12345678 and hvs").Error(); got != "invalid_request: x: archv.s.12345678 and hvs" {
+		t.Errorf("got  %s", got)
+	}
+}
+
 func TestCauseIsReachedByUnwrapAlone(t *testing.T) {
 	cause := errors.New("secret detail")
 	bare := denial.New(denial.TemporarilyUnavailable, denial.Subject, "issuer_keys", "cannot be had now")

@@ -164,7 +164,7 @@ func (r Request) check(claims token.Claims) error {
 		accepted, err := NormalizeURL(configured)
 		return err == nil && accepted == url
 	}) {
-		return refuse("htu", "is not the URL of this endpoint")
+		return refuse("htu", "is not the URL of this endpoint: expected %s", strings.Join(r.URLs, " or "))
 	}
 	return nil
 }

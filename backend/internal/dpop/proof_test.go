@@ -144,7 +144,7 @@ const (
 	badKey     = "is not a well-formed public key of an accepted type"
 	secretKey  = "must be a public key alone: what was sent is known to others now and must not be used again"
 	noJWK      = "is missing from the header, or is not an object"
-	badURL     = "is not the URL of this endpoint"
+	badURL     = "is not the URL of this endpoint: expected https://vault.example/v1/token-exchange/oauth/token or https://alias.example/token"
 	badForm    = "is not one well-formed signed JWT in compact serialization"
 	badTyp     = "the header must say dpop+jwt"
 	isMissing  = "is missing or empty"
@@ -317,8 +317,8 @@ func TestRequestDecides(t *testing.T) {
 		rule, text string
 	}{
 		{"another method", dpop.Request{Method: "GET", URLs: want.URLs}, "htm", "is not the method of this request"},
-		{"no URL configured", dpop.Request{Method: "POST"}, "htu", badURL},
-		{"only a bad URL configured", dpop.Request{Method: "POST", URLs: []string{"", "vault"}}, "htu", badURL},
+		{"no URL configured", dpop.Request{Method: "POST"}, "htu", "is not the URL of this endpoint: expected "},
+		{"only a bad URL configured", dpop.Request{Method: "POST", URLs: []string{"", "vault"}}, "htu", "is not the URL of this endpoint: expected  or vault"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, err := dpop.Verify(good().signed(), c.want, now)

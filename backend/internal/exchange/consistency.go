@@ -116,8 +116,8 @@ func (s *Snapshot) CheckRole(r *policy.Role, now time.Time) error {
 	if r.MaxTTL > s.Config.MaxTTL {
 		return denial.Field("max_ttl", "%s is more than max_ttl of config, which is %s", r.MaxTTL, s.Config.MaxTTL)
 	}
-	if ceiling := s.MaxTTLOf(r); r.TTL > ceiling {
-		return denial.Field("ttl", "%s is more than max_ttl, which is %s", r.TTL, ceiling)
+	if ceiling := s.MaxTTLOf(r); r.TTL > ceiling { // of config: against its own the role was checked
+		return denial.Field("ttl", "%s is more than max_ttl of config, which is %s", r.TTL, ceiling)
 	}
 	if err := r.CheckWithin(s.Config.AllowedAudiences, s.Config.AllowedScopes); err != nil {
 		return err

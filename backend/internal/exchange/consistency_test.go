@@ -128,7 +128,7 @@ func TestInconsistentWritesAreRefused(t *testing.T) {
 		},
 		{
 			"role with a ttl above the mount's max_ttl", role(func(r *policy.Role) { r.TTL, r.MaxTTL = 90*time.Minute, 0 }),
-			"ttl", `invalid_request: ttl: 1h30m0s is more than max_ttl, which is 1h0m0s`,
+			"ttl", `invalid_request: ttl: 1h30m0s is more than max_ttl of config, which is 1h0m0s`,
 		},
 		{
 			"role outside the guardrail for audiences", role(func(r *policy.Role) { r.AllowedAudiences = []string{"urn:other"} }),

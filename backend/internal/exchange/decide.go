@@ -86,13 +86,19 @@ func (a *attempt) checkChain(s *subject, p *mint.Params) error {
 	return nil
 }
 
-func (a *attempt) setLifetime(p *mint.Params, s *subject, actor *party) (err error) {
+func (a *attempt) setLifetime(p *mint.Params, s *subject, actor *party) error {
 	p.IssuedAt = a.Now().Truncate(time.Second)
-	p.Expires, err = a.lifetime(a.role, a.req, p.IssuedAt, s.party, actor)
-	if err == nil {
-		a.trace.Pass(denial.Lifetime, "exp", "the token would live %s", p.Expires.Sub(p.IssuedAt))
+	expires, bound, err := a.lifetime(a.role, a.req, p.IssuedAt, s.party, actor)
+	if err != nil {
+		return err
 	}
-	return err
+	p.Expires = expires
+	life := p.Expires.Sub(p.IssuedAt).String()
+	if bound != "" {
+		life += ", bounded by " + bound
+	}
+	a.trace.Pass(denial.Lifetime, "exp", "the token would live %s", life)
+	return nil
 }
 
 // evaluate runs the role's expressions, on what would be granted.

@@ -133,8 +133,9 @@ func claimsBound() []row {
 	missing := func(name string) outcome {
 		return refused(denial.Subject, "bound_claims", `invalid_request: subject: claim "`+name+`" is missing and the role "orders" binds it`)
 	}
-	differs := func(name string) outcome {
-		return refused(denial.Subject, "bound_claims", `invalid_request: subject: claim "`+name+`" does not have a value that the role "orders" is bound to`)
+	differs := func(name string, why ...string) outcome {
+		reasons := append([]string{`invalid_request: subject: claim "` + name + `" does not have a value that the role "orders" is bound to`}, why...)
+		return refused(denial.Subject, "bound_claims", strings.Join(reasons, ": "))
 	}
 	k8s := map[string]any{"namespace": "shop", "a/b": "slash"}
 	return []row{
@@ -149,17 +150,17 @@ func claimsBound() []row {
 		{"a star is a star while bound_claims_type is string", with(bound("ref", "main*"), subject("ref", "main-2")), differs("ref"), ""},
 		{"a star is any text when bound_claims_type is glob", with(glob(), bound("ref", "main*"), subject("ref", "main-2")), granted(), ""},
 		{"a pattern covers the claim from its beginning", with(glob(), bound("ref", "main*"), subject("ref", "not-main")), differs("ref"), ""},
-		{"a pattern is not held against a number", with(glob(), bound("ref", "7*"), subject("ref", 7)), differs("ref"), ""},
+		{"a pattern is not held against a number", with(glob(), bound("ref", "7*"), subject("ref", 7)), differs("ref", "it is a number, and the role binds text"), ""},
 		{"a pointer finds a claim within a claim", with(bound("/k8s/namespace", "shop"), subject("k8s", k8s)), granted(), ""},
 		{"a pointer finds a name with a slash", with(bound("/k8s/a~1b", "slash"), subject("k8s", k8s)), granted(), ""},
 		{"a pointer to nothing is refused", with(bound("/k8s/pod", "shop"), subject("k8s", k8s)), missing("/k8s/pod"), ""},
 		{"a number is bound to that number", with(bound("project", 7), subject("project", 7)), granted(), ""},
 		{"another number is refused", with(bound("project", 7), subject("project", 8)), differs("project"), ""},
 		{"a number beside it by a fraction is refused", with(bound("project", 7), subject("project", 7.5)), differs("project"), ""},
-		{"a text of digits is no number", with(bound("project", 7), subject("project", "7")), differs("project"), ""},
+		{"a text of digits is no number", with(bound("project", 7), subject("project", "7")), differs("project", "it is text, and the role binds a number"), ""},
 		{"true is bound to true", with(bound("verified", true), subject("verified", true)), granted(), ""},
 		{"false is not true", with(bound("verified", true), subject("verified", false)), differs("verified"), ""},
-		{"the text true is not true", with(bound("verified", true), subject("verified", "true")), differs("verified"), ""},
+		{"the text true is not true", with(bound("verified", true), subject("verified", "true")), differs("verified", "it is text, and the role binds a boolean"), ""},
 		{
 			"every bound claim must fit, not one of them",
 			with(role(func(r *policy.Role) { r.BoundClaims = map[string]any{"team": "red", "project": 7} }), subject("team", "red"), subject("project", 8)),

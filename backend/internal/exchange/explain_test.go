@@ -462,3 +462,29 @@ func TestExplainSelectsTheIssuerOfClaims(t *testing.T) {
 		t.Errorf("the subject is %v: %v", e.Claims["sub"], e.Refusal)
 	}
 }
+
+// An explanation says what shortens a life that was asked for, or is the role's.
+func TestExplainNamesWhatBoundsTheLife(t *testing.T) {
+	const day = 24 * time.Hour
+	for want, edit := range map[string]func(*world, *exchange.Question){
+		"the token would live 5m0s":                     func(*world, *exchange.Question) {},
+		"the token would live 7m0s":                     func(_ *world, q *exchange.Question) { q.TTL = 7 * time.Minute },
+		"the token would live 1m0s, bounded by max_ttl": func(w *world, _ *exchange.Question) { w.snapshot.Config.MaxTTL = time.Minute },
+		"the token would live 2m0s, bounded by the signing key": func(w *world, _ *exchange.Question) {
+			w.snapshot.Keys["main"].Versions[0].VerificationPeriod = 2 * time.Minute
+		},
+		"the token would live 3m0s, bounded by exp of the subject token": func(w *world, q *exchange.Question) {
+			q.SubjectToken = w.subject(map[string]any{"exp": w.now.Add(3 * time.Minute).Unix()})
+		},
+		"the token would live 4m0s, bounded by the longest lease of the mount": func(_ *world, q *exchange.Question) { q.MountMaxTTL = 4 * time.Minute },
+	} {
+		w := newWorld(t)
+		q := exchange.Question{Request: w.request()}
+		q.MountMaxTTL = day
+		edit(w, &q)
+		e := w.explain(t, q)
+		if !slices.ContainsFunc(e.Steps, func(s denial.Step) bool { return s.Rule == "exp" && s.Detail == want }) {
+			t.Errorf("no step says %q: %+v", want, e.Steps)
+		}
+	}
+}

@@ -14,15 +14,17 @@ import (
 // token, and the moment up to which the signing key is certain to be published, if
 // one signs. Leeway has no part in it. Asking for more than the role allows is refused; the other ceilings
 // shorten the life, and expires_in tells.
-func (s *Snapshot) lifetime(role *policy.Role, req Request, issued time.Time, parties ...*party) (time.Time, error) {
+//
+// What bounds the life is named, unless it is what was asked for.
+func (s *Snapshot) lifetime(role *policy.Role, req Request, issued time.Time, subject, actor *party) (expires time.Time, bound string, err error) {
 	ceiling := s.MaxTTLOf(role)
 	if req.TTL > ceiling {
-		return time.Time{}, denial.New(denial.InvalidRequest, denial.Lifetime, "ttl",
+		return expires, "", denial.New(denial.InvalidRequest, denial.Lifetime, "ttl",
 			"%s is more than the max_ttl of the role %q, which is %s", req.TTL, role.Name, ceiling)
 	}
 	key := s.Keys[s.KeyOf(role)]
 	if key == nil && !role.Opaque() || req.MountMaxTTL <= 0 {
-		return time.Time{}, denial.Server(denial.Lifetime, errors.New("no signing key, or no mount TTL"))
+		return expires, "", denial.Server(denial.Lifetime, errors.New("no signing key, or no mount TTL"))
 	}
 	ttl := req.TTL
 	if ttl == 0 {
@@ -31,25 +33,26 @@ func (s *Snapshot) lifetime(role *policy.Role, req Request, issued time.Time, pa
 	if ttl == 0 {
 		ttl = s.Config.DefaultTTL
 	}
-	expires := issued.Add(min(ttl, ceiling, req.MountMaxTTL))
-	if !role.Opaque() {
-		expires = earliest(expires, key.Active().LastVerifiable(issued))
-	}
-	for _, p := range parties {
-		if p != nil && !p.expires.IsZero() {
-			expires = earliest(expires, p.expires)
+	expires = issued.Add(ttl)
+	until := func(by string, t time.Time) {
+		if t.Before(expires) {
+			expires, bound = t, by
 		}
+	}
+	until("max_ttl", issued.Add(ceiling))
+	until("the longest lease of the mount", issued.Add(req.MountMaxTTL))
+	if !role.Opaque() {
+		until("the signing key", key.Active().LastVerifiable(issued))
+	}
+	if subject != nil && !subject.expires.IsZero() {
+		until("exp of the subject token", subject.expires)
+	}
+	if actor != nil && !actor.expires.IsZero() {
+		until("exp of the actor token", actor.expires)
 	}
 	expires = expires.Truncate(time.Second)
 	if expires.Sub(issued) < MinTTL {
-		return time.Time{}, denial.New(denial.InvalidRequest, denial.Lifetime, "exp", "the subject token, or the actor token, expires too soon for a token to be made from it")
+		return expires, "", denial.New(denial.InvalidRequest, denial.Lifetime, "exp", "the subject token, or the actor token, expires too soon for a token to be made from it")
 	}
-	return expires, nil
-}
-
-func earliest(a, b time.Time) time.Time {
-	if b.Before(a) {
-		return b
-	}
-	return a
+	return expires, bound, nil
 }

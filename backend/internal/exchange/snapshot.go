@@ -141,6 +141,7 @@ type Snapshot struct {
 	// IssuerMissing tells that an issuer cannot be read: which subjects are its own
 	// is not known.
 	IssuerMissing bool
+	Unreadable    []string // places of the entries in storage that cannot be read
 	// Secret makes the pseudonyms in "lineage". Nil until there is a Config.
 	Secret []byte
 }

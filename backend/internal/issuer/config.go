@@ -75,7 +75,7 @@ func NewConfig(name string) *Config {
 func (c *Config) Validate() error {
 	checks := []func() error{
 		c.checkName, c.checkType, c.checkSource, c.checkIntrospection,
-		c.checkAlgorithms, c.checkClaims, c.checkAddresses, c.checkPrefix,
+		c.checkAlgorithms, c.checkFit, c.checkClaims, c.checkAddresses, c.checkPrefix,
 	}
 	for _, check := range checks {
 		if err := check(); err != nil {

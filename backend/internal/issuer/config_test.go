@@ -11,6 +11,7 @@ import (
 
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/denial"
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/issuer"
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/issuertest"
 )
 
 // goodConfig is a configuration with nothing to object to.
@@ -73,11 +74,11 @@ func TestValidateRefuses(t *testing.T) {
 		{"no source", func(c *issuer.Config) { c.DiscoveryURL = "" }, "oidc_discovery_url", oneSource + `: none is`},
 		{
 			"two sources", func(c *issuer.Config) { c.JWKSURL = "https://idp.example/keys" },
-			"jwks_url", oneSource + `: got ["oidc_discovery_url", "jwks_url"]`,
+			"jwks_url", oneSource + `: got ["oidc_discovery_url", "jwks_url"]: empty all but one`,
 		},
 		{
 			"two inline sources", func(c *issuer.Config) { inline(c, jwks(newKey("k1")), rsaPEM) },
-			"jwt_validation_pubkeys", oneSource + `: got ["jwks", "jwt_validation_pubkeys"]`,
+			"jwt_validation_pubkeys", oneSource + `: got ["jwks", "jwt_validation_pubkeys"]: empty all but one`,
 		},
 		{
 			"oidc_discovery_url http", func(c *issuer.Config) { c.DiscoveryURL = "http://idp.example" },
@@ -95,8 +96,21 @@ func TestValidateRefuses(t *testing.T) {
 			"allowed_addresses of inline keys", func(c *issuer.Config) { inline(c, "", rsaPEM); c.AllowedAddresses = []string{"10.0.0.0/8"} },
 			"jwt_validation_pubkeys", `the keys are given inline: ca_pem and allowed_addresses would mean nothing`,
 		},
-		{"jwks not JSON", func(c *issuer.Config) { inline(c, "keys") }, "jwks", `not a JSON Web Key Set`},
+		{"jwks not JSON", func(c *issuer.Config) { inline(c, "keys") }, "jwks", `is not JSON: want the text of a JSON Web Key Set, not the name of its file`},
 		{"jwks one key", func(c *issuer.Config) { inline(c, `{"kty":"EC"}`) }, "jwks", `has no "keys": want a JSON Web Key Set, {"keys": [KEY, …]}`},
+		{
+			"keys that no allowed algorithm fits", func(c *issuer.Config) {
+				c.AllowedAlgorithms = []string{"ES384", "EdDSA"}
+				inline(c, issuertest.New(t, iss).JWKS(t))
+			}, "allowed_algorithms", `none of ["ES384", "EdDSA"] fits any of the keys`,
+		},
+		{
+			"a key whose own algorithm is not allowed", func(c *issuer.Config) {
+				c.AllowedAlgorithms = []string{"RS256"}
+				inline(c, "", rsaPEM)
+				c.AllowedAlgorithms = []string{"ES256"}
+			}, "allowed_algorithms", `none of ["ES256"] fits any of the keys`,
+		},
 		{"jwks empty", func(c *issuer.Config) { inline(c, `{"keys":[]}`) }, "jwks", `no usable key among the 0 of the JSON Web Key Set`},
 		{
 			"JW-2 jwks symmetric", func(c *issuer.Config) { inline(c, `{"keys":[{"kty":"oct","k":"c2VjcmV0","alg":"HS256","kid":"k1"}]}`) },

@@ -622,7 +622,7 @@ func TestIntrospectionConfiguration(t *testing.T) {
 	}{
 		{
 			"another source", func(c *issuer.Config) { c.JWKSURL = "https://idp.example/keys" },
-			"introspection_url", oneSource + `: got ["jwks_url", "introspection_url"]`,
+			"introspection_url", oneSource + `: got ["jwks_url", "introspection_url"]: empty all but one`,
 		},
 		{"http", func(c *issuer.Config) { c.IntrospectionURL = "http://idp.example" }, "introspection_url", `"http://idp.example" ` + notHTTPS},
 		{"no client id", func(c *issuer.Config) { c.IntrospectionClientID = "" }, "introspection_client_id", `must be set with introspection_url`},

@@ -179,6 +179,9 @@ func (c *Config) inlineKeys() (keySet, error) {
 		if holdsPrivateKey(c.JWKS) {
 			return keySet{}, denial.Field("jwks", "holds a private or symmetric key: give the public keys only, and consider that key disclosed")
 		}
+		if !json.Valid([]byte(c.JWKS)) {
+			return keySet{}, denial.Field("jwks", "is not JSON: want the text of a JSON Web Key Set, not the name of its file")
+		}
 		set, err := parseJWKS([]byte(c.JWKS), c.purpose())
 		if err != nil {
 			return keySet{}, denial.Field("jwks", "%s", err)
@@ -193,4 +196,24 @@ func (c *Config) inlineKeys() (keySet, error) {
 		return keySet{}, denial.Field("jwt_validation_pubkeys", "%s", err)
 	}
 	return set, nil
+}
+
+// checkFit refuses inline keys with which no token could be signed as it must be.
+func (c *Config) checkFit() error {
+	if c.remoteURL() != "" {
+		return nil
+	}
+	set, err := c.inlineKeys()
+	if err != nil {
+		return err
+	}
+	for _, a := range c.AllowedAlgorithms {
+		for _, k := range set.keys {
+			alg := jose.SignatureAlgorithm(a)
+			if (k.Algorithm == "" || k.Algorithm == alg) && token.CheckKey(alg, k.Key) == nil {
+				return nil
+			}
+		}
+	}
+	return denial.Field("allowed_algorithms", "none of %s fits any of the keys", token.List(c.AllowedAlgorithms))
 }

@@ -56,7 +56,7 @@ func (c *Config) checkSource() error {
 	case len(set) == 0:
 		return denial.Field(accepted[0], "exactly one of %s must be set: none is", names)
 	case len(set) > 1:
-		return denial.Field(set[1], "exactly one of %s must be set: got %s", names, token.List(set))
+		return denial.Field(set[1], "exactly one of %s must be set: got %s: empty all but one", names, token.List(set))
 	case c.remoteURL() != "":
 		return CheckURL(set[0], c.remoteURL())
 	case c.CAPEM != "" || len(c.AllowedAddresses) > 0:

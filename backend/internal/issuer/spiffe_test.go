@@ -208,7 +208,7 @@ func TestSPIFFEConfiguration(t *testing.T) {
 		{"SP-2 https", bound("https://example.org"), "bound_issuer", `"https://example.org"` + notDomain},
 		{"SP-1 EdDSA", func(c *issuer.Config) { c.AllowedAlgorithms = []string{"EdDSA"} }, "allowed_algorithms", `"EdDSA" is not supported: use any of [RS256 RS384 RS512 PS256 PS384 PS512 ES256 ES384 ES512]`},
 		{"no source", func(c *issuer.Config) { c.SPIFFEBundleURL = "" }, "spiffe_bundle_url", `exactly one of spiffe_bundle_url, jwks must be set: none is`},
-		{"two sources", func(c *issuer.Config) { c.JWKS = jwks(svidKey()) }, "spiffe_bundle_url", `exactly one of spiffe_bundle_url, jwks must be set: got ["jwks", "spiffe_bundle_url"]`},
+		{"two sources", func(c *issuer.Config) { c.JWKS = jwks(svidKey()) }, "spiffe_bundle_url", `exactly one of spiffe_bundle_url, jwks must be set: got ["jwks", "spiffe_bundle_url"]: empty all but one`},
 		{"oidc_discovery_url", func(c *issuer.Config) { c.DiscoveryURL = iss }, "oidc_discovery_url", nothing},
 		{"jwks_url", func(c *issuer.Config) { c.JWKSURL, c.SPIFFEBundleURL = iss, "" }, "jwks_url", nothing},
 		{"jwt_validation_pubkeys", func(c *issuer.Config) { c.PublicKeys = []string{pemOf(publicOf(newKey("")))} }, "jwt_validation_pubkeys", nothing},

@@ -59,7 +59,7 @@ func (r *Role) checkNoDelegation() error {
 func (r *Role) checkActorSource() error {
 	if r.ActorSource == SourceToken {
 		if len(r.ActorIssuers) == 0 {
-			return denial.Field("actor_issuers", `must name at least one issuer (or set actor_source to %q)`, SourceCaller)
+			return denial.Field("actor_issuers", `must name at least one issuer (or set actor_source to %q and delegation to %q)`, SourceCaller, DelegationRequired)
 		}
 		return nil
 	}

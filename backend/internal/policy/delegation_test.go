@@ -86,7 +86,7 @@ const (
 	noCaller     = `an OAuth client acts where there is no Vault caller: the role asks for one`
 	meansNothing = `means nothing while delegation is "forbidden": set delegation to "optional" or "required"`
 	badDepth     = `must be from 0 (the mount's) to 8`
-	noIssuer     = `must name at least one issuer (or set actor_source to "caller")`
+	noIssuer     = `must name at least one issuer (or set actor_source to "caller" and delegation to "required")`
 )
 
 func TestValidateRefusesDelegation(t *testing.T) {

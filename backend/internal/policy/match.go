@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"encoding/json"
 	"maps"
 	"math"
@@ -39,7 +40,7 @@ func (r *Role) Match(claims token.Claims, trace *denial.Trace) error {
 			return refuse("bound_claims", "claim %q is missing and the role %q binds it", name, r.Name)
 		}
 		if !matchAny(value, r.BoundClaims[name], r.BoundClaimsType) {
-			return refuse("bound_claims", "claim %q does not have a value that the role %q is bound to", name, r.Name)
+			return refuse("bound_claims", "claim %q does not have a value that the role %q is bound to%s", name, r.Name, otherType(value, r.BoundClaims[name]))
 		}
 		trace.Pass(denial.Subject, "bound_claims", "claim %q has a value that the role is bound to", name)
 	}
@@ -67,6 +68,35 @@ func matchAny(claim, wanted any, how string) bool {
 		}
 	}
 	return false
+}
+
+// otherType tells that no value could have matched, since all have another type.
+func otherType(claim, wanted any) string {
+	is := typeName(claim)
+	wants, ok := wanted.([]any)
+	if !ok {
+		wants = []any{wanted}
+	}
+	for _, want := range wants {
+		if is == "" || typeName(want) == is {
+			return ""
+		}
+	}
+	return ": it is " + is + ", and the role binds " + cmp.Or(typeName(wants[0]), "something else")
+}
+
+// typeName names the type of a scalar; "" for others.
+func typeName(v any) string {
+	switch v.(type) {
+	case string:
+		return "text"
+	case bool:
+		return "a boolean"
+	case json.Number, float64, int, int64:
+		return "a number"
+	default:
+		return ""
+	}
 }
 
 func matchOne(value, want any, how string) bool {

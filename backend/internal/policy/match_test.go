@@ -39,6 +39,11 @@ func TestBoundClaims(t *testing.T) {
 		wantDenied(t, match(name, want), denial.InvalidRequest, "bound_claims",
 			fmt.Sprintf(`subject: claim %q does not have a value that the role "orders" is bound to`, name))
 	}
+	mistyped := func(name string, want any, is, binds string) {
+		t.Helper()
+		wantDenied(t, match(name, want), denial.InvalidRequest, "bound_claims",
+			fmt.Sprintf(`subject: claim %q does not have a value that the role "orders" is bound to: it is %s, and the role binds %s`, name, is, binds))
+	}
 	missing := func(name string) {
 		t.Helper()
 		wantDenied(t, match(name, "x"), denial.InvalidRequest, "bound_claims",
@@ -59,15 +64,17 @@ func TestBoundClaims(t *testing.T) {
 	// Types must agree.
 	allow("admin", true)
 	deny("admin", false)
-	deny("admin", "true")
-	deny("admin", 1.0)
+	mistyped("admin", "true", "a boolean", "text")
+	mistyped("admin", 1.0, "a boolean", "a number")
+	mistyped("admin", []any{nil}, "a boolean", "something else")
 	allow("flag", "true")
-	deny("flag", true)
-	deny("zero", false)
+	mistyped("flag", true, "text", "a boolean")
+	deny("flag", []any{true, "no"})
+	mistyped("zero", false, "a number", "a boolean")
 	deny("null", false)
 	deny("null", "null")
 	deny("null", 0.0)
-	deny("empty", false)
+	mistyped("empty", false, "text", "a boolean")
 	deny("none", "x")
 	deny("k8s", "web")
 
@@ -77,8 +84,8 @@ func TestBoundClaims(t *testing.T) {
 	allow("n", 42)
 	allow("n", int64(42))
 	deny("n", 43.0)
-	deny("n", "42")
-	deny("text", 42.0)
+	mistyped("n", "42", "a number", "text")
+	mistyped("text", 42.0, "text", "a number")
 	deny("half", 1.0)
 	deny("half", 1.5)
 	deny("half", json.Number("1.5"))

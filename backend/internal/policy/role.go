@@ -316,6 +316,9 @@ func (r *Role) Warnings() []string {
 			out = append(out, fmt.Sprintf("bound_claims: \"*\" in the value of %q is an ordinary character, since bound_claims_type is %q", name, MatchString))
 		}
 	}
+	if strings.Contains(r.BoundSubject, "*") {
+		out = append(out, `bound_subject: "*" is an ordinary character: for a pattern, bind "sub" in bound_claims with bound_claims_type "glob"`)
+	}
 	if len(r.Issuers) > 1 && r.BoundSubject != "" {
 		out = append(out, "bound_subject is compared with the \"sub\" of every issuer of the role: make sure that it means the same one in each")
 	}

@@ -264,6 +264,10 @@ func TestWarnings(t *testing.T) {
 			"a star that stands for itself", func(r *policy.Role) { r.BoundClaims = map[string]any{"a": []any{"x", "team-*"}, "b": true} },
 			[]string{`bound_claims: "*" in the value of "a" is an ordinary character, since bound_claims_type is "string"`},
 		},
+		{
+			"a star in a subject, which stands for itself", func(r *policy.Role) { r.BoundSubject = "repo:acme/*" },
+			[]string{`bound_subject: "*" is an ordinary character: for a pattern, bind "sub" in bound_claims with bound_claims_type "glob"`},
+		},
 		{"a star in a pattern", func(r *policy.Role) {
 			r.BoundClaims, r.BoundClaimsType = map[string]any{"a": "team-*"}, policy.MatchGlob
 		}, nil},

@@ -107,7 +107,7 @@ func (c Claims) Date(name string) (time.Time, error) {
 	}
 	f, err := strconv.ParseFloat(n.String(), 64)
 	if err != nil || f < 0 || f > lastDate {
-		return time.Time{}, claimError(name, "is not a date between 1970 and 9999")
+		return time.Time{}, claimError(name, "is not a date between 1970 and 9999, in seconds since 1970")
 	}
 	seconds, fraction := math.Modf(f)
 	return time.Unix(int64(seconds), int64(fraction*1e9)), nil

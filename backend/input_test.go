@@ -1,0 +1,73 @@
+package backend_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/hashicorp/vault/sdk/logical"
+
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend"
+)
+
+// A value that cannot be read may be a secret in the wrong place. Whatever the field,
+// it is not repeated: in no answer, in none of what Vault logs and audits, at neither
+// of the two ways by which Vault asks.
+func TestUnreadableValuesAreNotRepeated(t *testing.T) {
+	m := newMount(t)
+	objects := []string{"claims", "scope_map", "bound_claims", "federated_claims"} // that are one, and repeat names
+	for object, path := range map[string]string{
+		backend.ObjectConfig: "config", backend.ObjectIssuer: "issuers/idp", backend.ObjectKey: "keys/main",
+		backend.ObjectRole: "roles/orders", backend.ObjectClient: "clients/gateway",
+	} {
+		for field := range backend.Descriptions(object) {
+			if slices.Contains(objects, field) {
+				continue
+			}
+			for _, value := range []any{map[string]any{"d": "s3cret"}, []any{map[string]any{"d": "s3cret"}}} {
+				req := &logical.Request{Operation: logical.UpdateOperation, Path: path, Data: map[string]any{field: value}, Storage: m.storage}
+				_, _, existence := m.backend.HandleExistenceCheck(t.Context(), req)
+				resp, err := m.backend.HandleRequest(t.Context(), req)
+				if resp == nil || !resp.IsError() || err == nil {
+					t.Errorf("%s: %s takes %v", path, field, value)
+					continue
+				}
+				if said := fmt.Sprint(existence, resp.Error(), err); strings.Contains(said, "s3cret") {
+					t.Errorf("%s: %s: it is repeated: %s", path, field, said)
+				}
+			}
+		}
+	}
+	if strings.Contains(m.log.String(), "s3cret") {
+		t.Error("it is in the log")
+	}
+}
+
+// A value of the wrong type is refused by what would be right.
+func TestUnreadableValues(t *testing.T) {
+	m := newMount(t)
+	for _, c := range []struct {
+		name, path string
+		op         logical.Operation
+		data       map[string]any
+		want       string
+	}{
+		{"keys as an object", "issuers/idp", logical.UpdateOperation, map[string]any{"jwks": map[string]any{"keys": []any{}}}, `jwks: must be one string: that of a file is jwks=@FILE`},
+		{"a word for a flag", "roles/orders", logical.UpdateOperation, map[string]any{"generate_lease": "maybe"}, `generate_lease: must be true or false`},
+		{"a word for a number", "roles/orders", logical.UpdateOperation, map[string]any{"rate_limit": "many"}, `rate_limit: must be a whole number`},
+		{"a word for a duration", "roles/orders", logical.UpdateOperation, map[string]any{"ttl": "soon"}, `ttl: ` + backend.NotADuration},
+		{"a space in a duration", "roles/orders", logical.UpdateOperation, map[string]any{"ttl": "5 m"}, `ttl: ` + backend.NotADuration},
+		{"a negative duration", "exchange/orders", logical.UpdateOperation, map[string]any{"ttl": "-5m"}, `ttl: must not be negative`},
+		{"claims as text", "roles/orders", logical.UpdateOperation, map[string]any{"bound_claims": `{"a":"b"}`}, `bound_claims: must be an object: give all fields as JSON on standard input ("vault write PATH -")`},
+		{"claims to try as text", "explain/orders", logical.UpdateOperation, map[string]any{"subject_claims": "a"}, `subject_claims: must be an object: give all fields as JSON on standard input ("vault write PATH -")`},
+		{"expressions as an object of objects", "roles/orders", logical.UpdateOperation, map[string]any{"claims": map[string]any{"a": map[string]any{}}}, `claims: must be NAME=TEXT, as in claims=NAME=TEXT, or an object of texts`},
+		{"a list of objects", "roles/orders", logical.UpdateOperation, map[string]any{"issuers": []any{map[string]any{}}}, `issuers: must be a list of texts`},
+		{"a word for a flag of a deletion", "keys/main", logical.DeleteOperation, map[string]any{"revoke": "maybe"}, `revoke: must be true or false`},
+		{"a misspelt parameter of an exchange", "exchange/orders", logical.UpdateOperation, map[string]any{"subject_token": "x", "scopes": "read"}, `scopes: is not a field of exchange/orders: see vault path-help`},
+	} {
+		t.Run(c.name, func(*testing.T) { m.wantRefused(c.op, c.path, c.data, "invalid_request: "+c.want) })
+	}
+	m.wantRefused(logical.UpdateOperation, "exchange/orders", map[string]any{"subject_token": "x", "grant_type": "client_credentials"},
+		`unsupported_grant_type: grant_type: the one that is supported is urn:ietf:params:oauth:grant-type:token-exchange`)
+}
