@@ -251,7 +251,7 @@ func TestTokenConfiguration(t *testing.T) {
 	bareEnv(t)
 	r := newRPC(t, block{})
 	invalid := func(attribute, reason string) string {
-		return "error: Invalid " + attribute + ": invalid_request: " + attribute + ": " + reason + ` (at AttributeName("` + attribute + `"))`
+		return "error: Invalid " + attribute + ": " + attribute + ": " + reason + ` (at AttributeName("` + attribute + `"))`
 	}
 	const taken = `is not supported: use one of ["urn:ietf:params:oauth:token-type:jwt", ` +
 		`"urn:ietf:params:oauth:token-type:id_token", "urn:ietf:params:oauth:token-type:access_token"]`
@@ -281,7 +281,7 @@ func TestTokenConfiguration(t *testing.T) {
 		"a short name":            {block{"subject_token": "s", "subject_token_type": "jwt"}, []string{invalid("subject_token_type", `["jwt"] `+taken)}},
 		"a token as a type":       {block{"actor_token": "a", "actor_token_type": long}, []string{invalid("actor_token_type", `["…"] `+taken)}},
 		"a type not issued":       {block{"requested_token_type": typeIDToken}, []string{invalid("requested_token_type", `["`+typeIDToken+`"] `+issued)}},
-		"not a life":              {block{"ttl": long}, []string{invalid("ttl", "is not a duration such as 5m")}},
+		"not a life":              {block{"ttl": long}, []string{invalid("ttl", "is not a duration: use 5m, 1h30m or a number of seconds")}},
 		"a life that has been":    {block{"ttl": "-5m"}, []string{invalid("ttl", "must not be negative")}},
 		"a role elsewhere": {block{"role": "../../sys/raw"}, []string{"error: Invalid Attribute Value Match: Attribute role must consist of letters, digits, _, - and ., " +
 			"and begin and end with a letter, a digit or _, got: ../../sys/raw (at AttributeName(\"role\"))"}},

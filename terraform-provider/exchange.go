@@ -13,6 +13,8 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 	"github.com/hashicorp/vault/api"
+
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend"
 )
 
 // Token types (RFC 8693 §3) that the engine takes or issues.
@@ -28,7 +30,7 @@ func (m *tokenModel) check() diag.Diagnostics {
 	var diags diag.Diagnostics
 	refuse := func(attribute, format string, args ...any) {
 		reason := fmt.Sprintf(format, args...)
-		diags.AddAttributeError(path.Root(attribute), "Invalid "+attribute, fmt.Sprintf("invalid_request: %s: %s", attribute, reason))
+		diags.AddAttributeError(path.Root(attribute), "Invalid "+attribute, attribute+": "+reason)
 	}
 	for _, t := range []struct {
 		name         string
@@ -48,7 +50,7 @@ func (m *tokenModel) check() diag.Diagnostics {
 		refuse("requested_token_type", "[%q] is not supported: use %q or %q", short(m.RequestedTokenType), typeAccessToken, typeJWT)
 	}
 	if ttl, err := parseutil.ParseDurationSecond(m.TTL.ValueString()); err != nil {
-		refuse("ttl", "is not a duration such as 5m")
+		refuse("ttl", "%s", backend.NotADuration)
 	} else if ttl < 0 {
 		refuse("ttl", "must not be negative")
 	}

@@ -9,6 +9,8 @@ import (
 	"github.com/hashicorp/go-secure-stdlib/parseutil"
 	"github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend"
 )
 
 // What is configured must be what is written. The engine reads its fields as
@@ -36,8 +38,8 @@ func (k kind) unsayable(v attr.Value) string {
 	case k == claims && known(v) && !isObject(v):
 		return `must be an object such as { repository = "acme/app" }`
 	case k == duration && known(v):
-		if text := fmt.Sprint(encode(v)); !isDuration(text) {
-			return fmt.Sprintf("%q is not a duration: use 5m, 1h30m or a number of seconds", text)
+		if !isDuration(fmt.Sprint(encode(v))) {
+			return backend.NotADuration
 		}
 	}
 	return inexact(v)
