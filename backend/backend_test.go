@@ -412,6 +412,7 @@ func TestUnreadableRoleOrIssuerIsLeftOut(t *testing.T) {
 func TestWayOutOfAnUnreadableEntry(t *testing.T) {
 	m := newMount(t)
 	m.write("clients/gateway", map[string]any{"auth_method": "client_secret_basic", "role": "unleased"})
+	m.write("clients/api", map[string]any{"auth_method": "client_secret_basic"})
 	before := jwksKeyIDs(m)
 	for _, entry := range []string{"role/orders", "issuer/idp", "client/gateway"} {
 		m.spoil(entry)
@@ -426,6 +427,7 @@ func TestWayOutOfAnUnreadableEntry(t *testing.T) {
 	const refused = `invalid_request: storage: nothing can be written while entries cannot be read: see the log, and restore or delete `
 	m.wantRefused(logical.UpdateOperation, "config", map[string]any{"max_hops": 3}, refused+"issuer/idp, role/orders, client/gateway")
 	m.wantRefused(logical.DeleteOperation, "issuers/idp", nil, `invalid_request: name: the issuer "idp" is accepted by the roles ["unleased"]: take it out of their issuers first`)
+	m.wantRefused(logical.DeleteOperation, "clients/api", nil, refused+"issuer/idp, role/orders, client/gateway")
 	m.do(logical.DeleteOperation, "clients/gateway", nil)
 	m.do(logical.DeleteOperation, "roles/orders", nil)
 	m.wantRefused(logical.DeleteOperation, "roles/unleased", nil, refused+"issuer/idp")
