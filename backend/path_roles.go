@@ -237,7 +237,7 @@ var roleFields = map[string]*framework.FieldSchema{
 	}),
 	"claims": group("What", &framework.FieldSchema{
 		Type:        framework.TypeKVPairs,
-		Description: `Further claims, each a name and a CEL expression, such as claims="team=subject.team". One that yields null is left out. Claims that the engine sets are reserved.`,
+		Description: `Further claims, each a name and a CEL expression, such as claims="team=subject.team", given once for each. One that yields null is left out. Claims that the engine sets are reserved.`,
 	}),
 	"allowed_audiences": group("What", &framework.FieldSchema{
 		Type:        framework.TypeCommaStringSlice,
