@@ -2,6 +2,7 @@ package issuer
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -137,7 +138,11 @@ func (i *Issuer) verifySignature(ctx context.Context, u *token.Unverified, offli
 	if err != nil {
 		return nil, err
 	}
-	err = refuse("kid", "the issuer %q has no key that fits the header \"alg\" and \"kid\"", i.Name)
+	if len(candidates) == 0 {
+		held := i.Status().KeyIDs
+		return nil, refuse("kid", "the issuer %q has no key that fits the header \"alg\" and \"kid\"", i.Name).
+			Because(fmt.Errorf("alg %q, kid %.64q; %d keys are held: %.64q", u.Header.Algorithm, u.Header.KeyID, len(held), held[:min(len(held), 10)]))
+	}
 	for _, key := range candidates {
 		var claims token.Claims
 		if claims, err = u.Verify(key.Key); err == nil {

@@ -4,6 +4,7 @@ import (
 	"crypto/elliptic"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -101,7 +102,11 @@ func TestAlgorithmOfTheKeyDecides(t *testing.T) {
 	if err := verifyInline(i, sign(p384, goodToken(), nil)); err != nil {
 		t.Error(err)
 	}
-	wantDenied(t, verifyInline(i, sign(newKey("k1"), goodToken(), nil)), denial.InvalidRequest, "kid", noFittingKey)
+	err := verifyInline(i, sign(newKey("k1"), goodToken(), nil))
+	wantDenied(t, err, denial.InvalidRequest, "kid", noFittingKey)
+	if cause := fmt.Sprint(errors.Unwrap(denial.From(err))); cause != `alg "ES256", kid "k1"; 1 keys are held: ["k1"]` {
+		t.Errorf("the log says %s", cause)
+	}
 }
 
 // JW-1: what the issuer's configuration does not list is refused, though the
