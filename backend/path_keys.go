@@ -42,7 +42,7 @@ func (b *backend) keyPaths() []*framework.Path {
 	revoke := b.actionPath(keys, action{
 		path: "revoke", op: logical.UpdateOperation, do: b.keyRevoke,
 		display: display("revoke", "key"), response: keyResponse,
-		fields:   map[string]*framework.FieldSchema{"kid": {Type: framework.TypeString, Description: "The version to revoke. Default: the one that signs."}},
+		fields:   map[string]*framework.FieldSchema{"kid": {Type: framework.TypeString, Description: "The version to revoke. Default: the one that signs; needed for an hour after another one has taken over."}},
 		synopsis: "In an emergency: drop a version of a key, and with it everything that it signed.",
 		help: "The version leaves the JWKS at once. Tokens that it signed, and what was exchanged from them, are dead: " +
 			"introspection says so, and they are refused as subject tokens. Consumers that have cached the JWKS may accept them for jwks_max_age more. " +
@@ -168,12 +168,12 @@ func (b *backend) keyRevoke(ctx context.Context, req *logical.Request, d *framew
 		if key == nil {
 			return nil, denial.Field("name", "the key %q does not exist", name)
 		}
-		if kid == "" {
-			kid = key.Active().KeyID
-		}
 		var err error
 		if revoked, err = key.Revoke(kid, b.now()); err != nil {
 			return nil, err
+		}
+		if kid == "" {
+			kid = key.Active().KeyID
 		}
 		if promoted := key.Next(); revoked.Active().KeyID == promoted.KeyID && b.now().Before(promoted.Ready) {
 			warnings = []string{fmt.Sprintf("the version that signs now has been published since %s: consumers that cache the JWKS may refuse its tokens until they fetch it again",

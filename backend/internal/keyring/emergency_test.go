@@ -1,6 +1,7 @@
 package keyring_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -56,7 +57,6 @@ func TestRevoke(t *testing.T) {
 		signs     string
 		versions  int
 	}{
-		{"the version that signs, by default", "", active, next, 3},
 		{"the version that signs", active, active, next, 3},
 		{"the successor", next, next, active, 3},
 		{"a retired version", retired, retired, active, 2},
@@ -81,7 +81,19 @@ func TestRevoke(t *testing.T) {
 	if len(k.Versions) != 3 {
 		t.Error("Revoke changed its receiver")
 	}
-	_, err := k.Revoke("none", now)
+	first := newKey()
+	if r := must(first.Revoke("", now)); r.Active().KeyID != first.Next().KeyID {
+		t.Error("the first version is not revoked by default")
+	}
+	if r := must(k.Revoke("", at.Add(time.Hour))); r.Active().KeyID != next {
+		t.Error("the version that signs is not revoked by default")
+	}
+	_, err := k.Revoke("", at.Add(time.Hour-time.Second))
+	wantRefused(t, err, "kid", fmt.Sprintf(`invalid_request: kid: the version %q signs since %s only: say by its kid which version to revoke`, active, at.UTC().Format(time.RFC3339)))
+	twice := must(newKey().Revoke("", now))
+	_, err = twice.Revoke("", now)
+	wantRefused(t, err, "kid", fmt.Sprintf(`invalid_request: kid: the version %q signs since %s only: say by its kid which version to revoke`, twice.Active().KeyID, now.UTC().Format(time.RFC3339)))
+	_, err = k.Revoke("none", now)
 	wantRefused(t, err, "kid", `invalid_request: kid: "none" is not a version of key "main"`)
 }
 

@@ -250,13 +250,22 @@ func (k *Key) MostVersions() int {
 	return max(len(k.Versions), 2+int(retired))
 }
 
+// inDoubt is for how long after another version has taken over "the version that signs"
+// may be meant for that before it: who revokes a leaked key twice, because the answer
+// to the first request was lost, does not mean its successor.
+const inDoubt = time.Hour
+
 // Revoke drops a version at once, as if it had never been: everything that it
 // signed is dead. If it signs, the successor takes over, published long enough or
 // not; there is always a new successor. An empty id stands for the version that
-// signs.
+// signs, if that is in no doubt: it is the key's first, or has signed for a while.
 func (k *Key) Revoke(id string, now time.Time) (*Key, error) {
 	if id == "" {
-		id = k.Active().KeyID
+		active := k.Active()
+		if since := active.Activated; !since.Equal(active.Published) && now.Before(since.Add(inDoubt)) {
+			return nil, denial.Field("kid", "the version %q signs since %s only: say by its kid which version to revoke", active.KeyID, since.UTC().Format(time.RFC3339))
+		}
+		id = active.KeyID
 	}
 	i := slices.IndexFunc(k.Versions, func(v Version) bool { return v.KeyID == id })
 	if i < 0 {
