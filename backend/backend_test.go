@@ -426,17 +426,20 @@ func TestWayOutOfAnUnreadableEntry(t *testing.T) {
 	}
 	const refused = `invalid_request: storage: nothing can be written while entries cannot be read: see the log, and restore or delete `
 	m.wantRefused(logical.UpdateOperation, "config", map[string]any{"max_hops": 3}, refused+"issuer/idp, role/orders, client/gateway")
-	m.wantRefused(logical.DeleteOperation, "issuers/idp", nil, `invalid_request: name: the issuer "idp" is accepted by the roles ["unleased"]: take it out of their issuers first`)
 	m.wantRefused(logical.DeleteOperation, "clients/api", nil, refused+"issuer/idp, role/orders, client/gateway")
 	m.do(logical.DeleteOperation, "clients/gateway", nil)
 	m.do(logical.DeleteOperation, "roles/orders", nil)
 	m.wantRefused(logical.DeleteOperation, "roles/unleased", nil, refused+"issuer/idp")
+	m.do(logical.DeleteOperation, "issuers/idp", nil) // although a role accepts it
+	m.wantRefused(logical.UpdateOperation, "exchange/unleased", map[string]any{"subject_token": m.idp.Sign(t, m.idp.Claims(m.now, nil))},
+		`invalid_request: subject: "iss" claim: ["https://idp.example"] is not an issuer that the role "unleased" accepts`)
+	m.write("issuers/idp", map[string]any{"bound_issuer": m.idp.URL, "jwks": m.idp.JWKS(t), "bound_audiences": "https://vault.example"})
+	m.exchange("unleased")
+
+	m.write("clients/api", map[string]any{"role": "unleased"})
 	m.spoil("role/unleased")
-	m.do(logical.DeleteOperation, "roles/unleased", nil)
-	m.do(logical.DeleteOperation, "issuers/idp", nil)
+	m.do(logical.DeleteOperation, "roles/unleased", nil) // although a client has it
 	m.write("config", map[string]any{"max_hops": 3})
-	m.restart()
-	m.write("config", map[string]any{"max_hops": 4})
 }
 
 // Leases can be revoked whatever else is wrong: a failure would block the

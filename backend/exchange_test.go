@@ -161,8 +161,8 @@ func TestMisplacedOpaqueTokenIsNotRepeated(t *testing.T) {
 		data map[string]any
 		text string
 	}{
-		{"exchange/orders", map[string]any{"subject_token": subject, token: ""}, `invalid_request: parameters: the name of a parameter begins as an opaque token does`},
-		{"roles/orders", map[string]any{token: ""}, `invalid_request: parameters: the name of a parameter begins as an opaque token does`},
+		{"exchange/orders", map[string]any{"subject_token": subject, token: ""}, `invalid_request: parameters: the name of a parameter looks like a token or a client secret`},
+		{"roles/orders", map[string]any{token: ""}, `invalid_request: parameters: the name of a parameter looks like a token or a client secret`},
 		{"exchange/orders", map[string]any{"subject_token": subject, "ttl": token}, `invalid_request: ttl: is not a duration: use 5m, 1h30m or a number of seconds`},
 		{"exchange/orders", map[string]any{"subject_token": subject, "audience": token}, `invalid_target: allowed_audiences: the role "orders" does not allow the audience ["[redacted]"]`},
 		{"exchange/orders", map[string]any{"subject_token": subject, "scope": token}, `invalid_scope: allowed_scopes: the role "orders" does not allow the scope ["[redacted]"]`},

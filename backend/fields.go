@@ -23,12 +23,16 @@ func set[T any](d *framework.FieldData, name string, target *T) {
 	}
 }
 
-// strict refuses what is not a field: a misspelt restriction must not be lost. A
-// field of the query is one of a deletion.
-func strict(h handler) handler {
+// strict refuses what is not a field: a misspelt restriction must not be lost.
+func strict(h handler) handler { return known(h, false) }
+
+// strictDeletion is strict for deletions, whose fields are those of the query.
+func strictDeletion(h handler) handler { return known(h, true) }
+
+func known(h handler, query bool) handler {
 	return func(ctx context.Context, req *logical.Request, d *framework.FieldData, s *exchange.Snapshot) (*logical.Response, error) {
 		for _, name := range slices.Sorted(maps.Keys(req.Data)) {
-			if f := d.Schema[name]; f == nil || f.Query {
+			if f := d.Schema[name]; f == nil || f.Query != query {
 				return nil, denial.Field(name, "is not a field of %s: see vault path-help", req.Path)
 			}
 			if err := checkDuration(d, name); err != nil {

@@ -4,14 +4,12 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/hashicorp/go-secure-stdlib/parseutil"
 	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/denial"
-	"github.com/tokenexchange/vault-plugin-secrets-token-exchange/backend/internal/token"
 )
 
 // maxParameterName is longer than any. What is longer may be a token in the wrong
@@ -36,8 +34,8 @@ func (b *backend) checkInput(req *logical.Request) error {
 		if len(name) > maxParameterName {
 			return denial.New(denial.InvalidRequest, denial.Parse, "parameters", "the name of a parameter is longer than %d characters", maxParameterName)
 		}
-		if strings.HasPrefix(name, token.OpaquePrefix) {
-			return denial.New(denial.InvalidRequest, denial.Parse, "parameters", "the name of a parameter begins as an opaque token does")
+		if denial.HoldsSecret(name) {
+			return denial.New(denial.InvalidRequest, denial.Parse, "parameters", "the name of a parameter looks like a token or a client secret")
 		}
 		if problem := unreadable(fields, req.Data, name); problem != "" {
 			return denial.New(denial.InvalidRequest, denial.Parse, name, "%s", problem)

@@ -64,6 +64,17 @@ func TestUnreadableValues(t *testing.T) {
 		{"expressions as an object of objects", "roles/orders", logical.UpdateOperation, map[string]any{"claims": map[string]any{"a": map[string]any{}}}, `claims: must be NAME=TEXT, as in claims=NAME=TEXT, or an object of texts`},
 		{"a list of objects", "roles/orders", logical.UpdateOperation, map[string]any{"issuers": []any{map[string]any{}}}, `issuers: must be a list of texts`},
 		{"a word for a flag of a deletion", "keys/main", logical.DeleteOperation, map[string]any{"revoke": "maybe"}, `revoke: must be true or false`},
+		{"a misspelt field of a deletion", "keys/main", logical.DeleteOperation, map[string]any{"revok": true}, `revok: is not a field of keys/main: see vault path-help`},
+		{"a field of a write in a deletion", "keys/main", logical.DeleteOperation, map[string]any{"algorithm": "ES256"}, `algorithm: is not a field of keys/main: see vault path-help`},
+		{"a field in a deletion that has none", "config", logical.DeleteOperation, map[string]any{"force": true}, `force: is not a field of config: see vault path-help`},
+		{"a misspelt version to revoke", "keys/main/revoke", logical.UpdateOperation, map[string]any{"key_id": "x"}, `key_id: is not a field of keys/main/revoke: see vault path-help`},
+		{"a version to revoke that a script did not set", "keys/main/revoke", logical.UpdateOperation, map[string]any{"kid": ""}, `kid: is empty: give the id of a version, or leave it out for the one that signs`},
+		{"a misspelt overlap of secrets", "clients/gateway/secret", logical.UpdateOperation, map[string]any{"overlapp": "1h"}, `overlapp: is not a field of clients/gateway/secret: see vault path-help`},
+		{"an overlap that would be none", "clients/gateway/secret", logical.UpdateOperation, map[string]any{"overlap": "900ms"}, `overlap: 900ms has a fraction of a second: give whole seconds`},
+		{"a parameter of a question about a token", "introspect", logical.UpdateOperation, map[string]any{"token": "x", "audience": "y"}, `audience: is not a field of introspect: see vault path-help`},
+		{"a parameter of a revocation", "revoke", logical.UpdateOperation, map[string]any{"token": "x", "chain": true}, `chain: is not a field of revoke: see vault path-help`},
+		{"a token of Vault as a name", "introspect", logical.UpdateOperation, map[string]any{"token": "x", "hvs.CAESIJ0123456789abcdefghij": ""}, `parameters: the name of a parameter looks like a token or a client secret`},
+		{"a client secret as a name, of a read", "roles/orders", logical.ReadOperation, map[string]any{"txcs_0123456789": ""}, `parameters: the name of a parameter looks like a token or a client secret`},
 		{"a misspelt parameter of an exchange", "exchange/orders", logical.UpdateOperation, map[string]any{"subject_token": "x", "scopes": "read"}, `scopes: is not a field of exchange/orders: see vault path-help`},
 	} {
 		t.Run(c.name, func(*testing.T) { m.wantRefused(c.op, c.path, c.data, "invalid_request: "+c.want) })

@@ -57,7 +57,7 @@ func (b *backend) objectPaths(o object) []*framework.Path {
 					Callback: b.with(o.read), Summary: o.readSummary, Responses: ok("The "+o.noun+".", o.response),
 				},
 				logical.DeleteOperation: &framework.PathOperation{
-					Callback: b.with(o.delete), Summary: o.deleteSummary, Responses: noContent("Deleted."),
+					Callback: b.with(strictDeletion(o.delete)), Summary: o.deleteSummary, Responses: noContent("Deleted."),
 				},
 			},
 			HelpSynopsis:    o.synopsis,
@@ -100,7 +100,7 @@ func (b *backend) actionPath(o object, a action) *framework.Path {
 		Fields:  plus(o.nameField(), a.fields),
 		Operations: map[logical.Operation]framework.OperationHandler{
 			a.op: &framework.PathOperation{
-				Callback: b.with(a.do), Summary: a.synopsis, DisplayAttrs: a.display,
+				Callback: b.with(strict(a.do)), Summary: a.synopsis, DisplayAttrs: a.display,
 				Responses: ok(strings.TrimSuffix(a.synopsis, ".")+".", a.response),
 			},
 		},

@@ -326,6 +326,22 @@ func TestTidyingIsBounded(t *testing.T) {
 	}
 }
 
+// Keys that cannot be turned, because an entry cannot be read, do not keep what has
+// expired.
+func TestTidyingGoesOnWithoutTheKeys(t *testing.T) {
+	m := newOpaqueMount(t)
+	m.write("keys/main", map[string]any{"rotation_period": "2h"})
+	m.opaque()
+	m.spoil("role/me")
+	m.now = m.now.Add(3 * time.Hour)
+	if _, err := m.request(logical.RollbackOperation, "", nil); err == nil {
+		t.Error("the failure is hidden")
+	}
+	if n := len(m.stored("opaque/")); n != 0 {
+		t.Errorf("%d records are left", n)
+	}
+}
+
 // A failing deletion does not keep the keys from being turned.
 func TestTidyingComesAfterTheKeys(t *testing.T) {
 	m := newOpaqueMount(t)

@@ -31,7 +31,7 @@ func (b *backend) configPaths() []*framework.Path {
 				DisplayAttrs: display("read", "configuration"), Responses: ok("The configuration.", configResponse),
 			},
 			logical.DeleteOperation: &framework.PathOperation{
-				Callback: b.with(b.configDelete), Summary: "Delete the configuration: every exchange is denied from then on.",
+				Callback: b.with(strictDeletion(b.configDelete)), Summary: "Delete the configuration: every exchange is denied from then on.",
 				DisplayAttrs: display("delete", "configuration"), Responses: noContent("Deleted."),
 			},
 		},

@@ -135,6 +135,9 @@ func issuerData(c *issuer.Config) map[string]any {
 func (b *backend) issuerDelete(ctx context.Context, req *logical.Request, d *framework.FieldData, _ *exchange.Snapshot) (*logical.Response, error) {
 	name := named(d)
 	return nil, b.update(ctx, req.Storage, func(s *exchange.Snapshot) ([]change, error) {
+		if slices.Contains(s.Unreadable, issuerPrefix+name) {
+			return []change{remove(issuerPrefix + name)}, nil // who uses it is denied already
+		}
 		if users := s.UsersOfIssuer(name); len(users) > 0 {
 			return nil, denial.Field("name", "the issuer %q is accepted by the roles %s: take it out of their issuers first", name, token.List(users))
 		}

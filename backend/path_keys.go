@@ -161,6 +161,9 @@ func (b *backend) keyRotate(ctx context.Context, req *logical.Request, d *framew
 func (b *backend) keyRevoke(ctx context.Context, req *logical.Request, d *framework.FieldData, _ *exchange.Snapshot) (*logical.Response, error) {
 	name, kid := named(d), ""
 	set(d, "kid", &kid)
+	if _, given := d.GetOk("kid"); given && kid == "" {
+		return nil, denial.Field("kid", "is empty: give the id of a version, or leave it out for the one that signs")
+	}
 	var revoked *keyring.Key
 	var warnings []string
 	err := b.update(ctx, req.Storage, func(s *exchange.Snapshot) ([]change, error) {

@@ -148,7 +148,7 @@ func roleData(r *policy.Role) map[string]any {
 func (b *backend) roleDelete(ctx context.Context, req *logical.Request, d *framework.FieldData, _ *exchange.Snapshot) (*logical.Response, error) {
 	name := named(d)
 	return nil, b.update(ctx, req.Storage, func(s *exchange.Snapshot) ([]change, error) {
-		if users := s.ClientsOfRole(name); len(users) > 0 {
+		if users := s.ClientsOfRole(name); len(users) > 0 && !slices.Contains(s.Unreadable, rolePrefix+name) {
 			return nil, denial.Field("name", "the role %q is that of the clients %s: give them another role first", name, token.List(users))
 		}
 		delete(s.Roles, name)

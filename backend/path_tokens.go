@@ -21,7 +21,7 @@ func (b *backend) tokenPaths() []*framework.Path {
 			Fields:  tokenFields,
 			Operations: map[logical.Operation]framework.OperationHandler{
 				logical.UpdateOperation: &framework.PathOperation{
-					Callback: b.with(b.introspect), Summary: "Tell whether a token of this mount is active, and what it says (RFC 7662).",
+					Callback: b.with(strict(b.introspect)), Summary: "Tell whether a token of this mount is active, and what it says (RFC 7662).",
 					DisplayAttrs: display("introspect", ""), Responses: ok("The token's state.", introspectResponse),
 				},
 			},
@@ -34,7 +34,7 @@ func (b *backend) tokenPaths() []*framework.Path {
 			Fields:  tokenFields,
 			Operations: map[logical.Operation]framework.OperationHandler{
 				logical.UpdateOperation: &framework.PathOperation{
-					Callback: b.with(b.revoke), Summary: "Revoke a token of this mount, and every token exchanged from it (RFC 7009).",
+					Callback: b.with(strict(b.revoke)), Summary: "Revoke a token of this mount, and every token exchanged from it (RFC 7009).",
 					DisplayAttrs: display("revoke", ""), Responses: noContent("Revoked."),
 				},
 			},

@@ -2,6 +2,7 @@ package backend
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"math"
 	"slices"
@@ -44,10 +45,8 @@ func (b *backend) periodic(ctx context.Context, req *logical.Request) error {
 	if err := b.tidyAssertions(ctx, req.Storage); err != nil {
 		return err
 	}
-	if err := b.turnKeys(ctx, req.Storage); err != nil {
-		return err
-	}
-	return b.tidyRecords(ctx, req.Storage)
+	// Neither keeps the other waiting: keys are not turned while entries cannot be read.
+	return errors.Join(b.turnKeys(ctx, req.Storage), b.tidyRecords(ctx, req.Storage))
 }
 
 // readOnly tells whether another node of Vault Enterprise writes for this one: a
@@ -100,6 +99,9 @@ func (b *backend) turnKeys(ctx context.Context, storage logical.Storage) error {
 		return err
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.Keys)) {
+		if k := s.Keys[name]; !k.Due(b.now()) && len(k.Prune(b.now()).Versions) == len(k.Versions) {
+			continue
+		}
 		if err := b.turnKey(ctx, storage, name); err != nil {
 			return err
 		}

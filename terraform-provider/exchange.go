@@ -162,7 +162,7 @@ func readAnswer(secret *api.Secret, asked time.Time) (*answer, bool) {
 		return nil, false
 	}
 	if strings.HasPrefix(a.AccessToken, opaquePrefix) { // only the engine can read its date
-		a.exp = asked.Add(time.Duration(a.ExpiresIn) * time.Second)
+		a.exp = time.Unix(asked.Unix()+a.ExpiresIn, 0)
 		return &a, a.ExpiresIn > 0 && a.ExpiresIn < lastDate-asked.Unix()
 	}
 	// The token's own date, not this machine's clock and the life.

@@ -75,13 +75,19 @@ func New(code Code, stage Stage, rule, format string, args ...any) *Error {
 // secret is what looks like an opaque token or a client secret of this engine, or a
 // token of Vault, whole or cut off: unlike a JWT they are short enough to fit where a
 // refusal repeats what it got.
-var secret = regexp.MustCompile(`((vtx|txcs)_|\bhv[sbr]\.)[0-9A-Za-z_-]{8,}`)
+var secret = regexp.MustCompile(`((vtx|txcs)_[0-9A-Za-z_-]{8,})|(hv[sbr]\.[0-9A-Za-z_-]{20,})`)
 
 func redact(text string) string {
-	if !strings.Contains(text, "vtx_") && !strings.Contains(text, "txcs_") && !strings.Contains(text, "hv") {
+	if !HoldsSecret(text) {
 		return text
 	}
 	return secret.ReplaceAllString(text, "[redacted]")
+}
+
+// HoldsSecret tells whether a text has what looks like a token or a client secret.
+func HoldsSecret(text string) bool {
+	mayHold := strings.Contains(text, "vtx_") || strings.Contains(text, "txcs_") || strings.Contains(text, "hv")
+	return mayHold && secret.MatchString(text)
 }
 
 // Field refuses a value written to a configuration field.

@@ -89,10 +89,10 @@ func TestRevoke(t *testing.T) {
 		t.Error("the version that signs is not revoked by default")
 	}
 	_, err := k.Revoke("", at.Add(time.Hour-time.Second))
-	wantRefused(t, err, "kid", fmt.Sprintf(`invalid_request: kid: the version %q signs since %s only: say by its kid which version to revoke`, active, at.UTC().Format(time.RFC3339)))
+	wantRefused(t, err, "kid", fmt.Sprintf(`invalid_request: kid: the version %q signs since %s only: if you have revoked the one before it, that is done; else say by its kid which to revoke`, active, at.UTC().Format(time.RFC3339)))
 	twice := must(newKey().Revoke("", now))
 	_, err = twice.Revoke("", now)
-	wantRefused(t, err, "kid", fmt.Sprintf(`invalid_request: kid: the version %q signs since %s only: say by its kid which version to revoke`, twice.Active().KeyID, now.UTC().Format(time.RFC3339)))
+	wantRefused(t, err, "kid", fmt.Sprintf(`invalid_request: kid: the version %q signs since %s only: if you have revoked the one before it, that is done; else say by its kid which to revoke`, twice.Active().KeyID, now.UTC().Format(time.RFC3339)))
 	_, err = k.Revoke("none", now)
 	wantRefused(t, err, "kid", `invalid_request: kid: "none" is not a version of key "main"`)
 }

@@ -263,7 +263,7 @@ func (k *Key) Revoke(id string, now time.Time) (*Key, error) {
 	if id == "" {
 		active := k.Active()
 		if since := active.Activated; !since.Equal(active.Published) && now.Before(since.Add(inDoubt)) {
-			return nil, denial.Field("kid", "the version %q signs since %s only: say by its kid which version to revoke", active.KeyID, since.UTC().Format(time.RFC3339))
+			return nil, denial.Field("kid", "the version %q signs since %s only: if you have revoked the one before it, that is done; else say by its kid which to revoke", active.KeyID, since.UTC().Format(time.RFC3339))
 		}
 		id = active.KeyID
 	}
