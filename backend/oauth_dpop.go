@@ -39,7 +39,7 @@ func (b *backend) proof(req *logical.Request, s *exchange.Snapshot, who *client.
 	case len(proofs) > 1:
 		return nil, denial.New(denial.InvalidDPoPProof, denial.Binding, "dpop", "the header DPoP must be sent once")
 	}
-	if role := s.Roles[who.Role]; role != nil && role.Opaque() && b.readOnly() {
+	if role := s.Roles[who.Role]; role != nil && role.Opaque() && !b.WriteSafeReplicationState() {
 		return nil, logical.ErrReadOnly // the node that stores the token gave the nonce
 	}
 	proof, err := b.proofs.Check(proofs[0], dpop.Request{

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/hashicorp/vault/sdk/helper/consts"
 	"github.com/hashicorp/vault/sdk/logical"
 	"golang.org/x/sync/errgroup"
 
@@ -30,9 +29,10 @@ const (
 	recordSlack = 5 * time.Minute
 )
 
-// periodic drops what has expired. Vault calls it about once a minute.
+// periodic drops what has expired. Vault calls it about once a minute; on Vault
+// Enterprise also at nodes that may not write.
 func (b *backend) periodic(ctx context.Context, req *logical.Request) error {
-	if b.readOnly() {
+	if !b.WriteSafeReplicationState() {
 		b.forgetExpired()
 		return nil
 	}
@@ -47,15 +47,6 @@ func (b *backend) periodic(ctx context.Context, req *logical.Request) error {
 	}
 	// Neither keeps the other waiting: keys are not turned while entries cannot be read.
 	return errors.Join(b.turnKeys(ctx, req.Storage), b.tidyRecords(ctx, req.Storage))
-}
-
-// readOnly tells whether another node of Vault Enterprise writes for this one: a
-// performance standby has its active node for that, and a secondary cluster, for mounts
-// that are not local, its primary.
-func (b *backend) readOnly() bool {
-	state := b.System().ReplicationState()
-	return state.HasState(consts.ReplicationPerformanceStandby) ||
-		state.HasState(consts.ReplicationPerformanceSecondary) && !b.System().LocalMount()
 }
 
 // forgetExpired drops from memory what the node that writes drops from storage.

@@ -48,6 +48,7 @@ func TestWhoMayNotWrite(t *testing.T) {
 		"performance standby of a primary":    {consts.ReplicationPerformanceStandby | consts.ReplicationPerformancePrimary, false, false},
 		"primary that replicates for a DR":    {consts.ReplicationPerformancePrimary | consts.ReplicationDRPrimary, false, true},
 		"alone, and replicates for a DR site": {consts.ReplicationDRPrimary, false, true},
+		"DR site":                             {consts.ReplicationDRSecondary, false, false},
 	} {
 		m := newMount(t)
 		m.write("keys/main", map[string]any{"rotation_period": "2h"})
