@@ -182,13 +182,21 @@ func (b *buffer) String() string {
 // eventually polls until check has no complaint.
 func eventually(t *testing.T, check func() error) {
 	t.Helper()
-	if err := poll(check); err != nil {
-		t.Fatalf("still after %s: %v", patience, err)
+	eventuallyWithin(t, patience, check)
+}
+
+// eventuallyWithin is [eventually] for what may take longer.
+func eventuallyWithin(t *testing.T, limit time.Duration, check func() error) {
+	t.Helper()
+	if err := pollFor(limit, check); err != nil {
+		t.Fatalf("still after %s: %v", limit, err)
 	}
 }
 
-func poll(check func() error) error {
-	deadline := time.Now().Add(patience)
+func poll(check func() error) error { return pollFor(patience, check) }
+
+func pollFor(limit time.Duration, check func() error) error {
+	deadline := time.Now().Add(limit)
 	for {
 		err := check()
 		if err == nil || time.Now().After(deadline) {

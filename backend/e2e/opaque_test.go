@@ -178,20 +178,13 @@ func TestOpaqueTokenAtRest(t *testing.T) {
 	if all := strings.Join(found, " "); strings.Count(all, "opaque/") != 2 || !strings.Contains(all, "/"+hex.EncodeToString(sum[:])) {
 		t.Errorf("stored: %s", all)
 	}
-	deadline := time.Now().Add(3 * time.Minute) // Vault calls once a minute
-	for {
+	eventuallyWithin(t, 3*time.Minute, func() error { // Vault calls once a minute
 		entry, err := v.Logical().List(root + "opaque/000001")
-		if err != nil {
-			t.Fatal(err)
+		if err == nil && entry != nil {
+			err = errors.New("the record of long ago is there")
 		}
-		if entry == nil {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatal(errors.New("the record of long ago is still there"))
-		}
-		time.Sleep(time.Second)
-	}
+		return err
+	})
 	c.wantActive(token)
 	if got := c.metrics().samples["token_exchange_opaque_tidied_total"]; got != 1 {
 		t.Errorf("tidied: %v", got)
