@@ -61,7 +61,7 @@ func TestOpaqueTokenOpens(t *testing.T) {
 		t.Errorf("expires_at %v: %v", result["expires_at"], err)
 	}
 	if result["access_token"] != "vtx_0" || private == nil {
-		t.Errorf("opened %v, with the lease %s", result, private)
+		t.Errorf("the token is another, or has no lease: %t, %d bytes", result["access_token"] == "vtx_0", len(private))
 	}
 	answer["data"].(block)["expires_in"] = 0
 	if _, _, diags := newRPC(t, nil).open(block{"role": "r", "subject_token": "x"}); len(diags) != 1 || !strings.Contains(diags[0], "the answer is not that of an exchange") {
