@@ -82,7 +82,7 @@ func TestRevoke(t *testing.T) {
 		t.Error("Revoke changed its receiver")
 	}
 	first := newKey()
-	if r := must(first.Revoke("", now)); r.Active().KeyID != first.Next().KeyID {
+	if r := must(first.Revoke("", start.Add(time.Minute))); r.Active().KeyID != first.Next().KeyID {
 		t.Error("the first version is not revoked by default")
 	}
 	if r := must(k.Revoke("", at.Add(time.Hour))); r.Active().KeyID != next {
