@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -152,6 +153,7 @@ func TestOAuthWire(t *testing.T) {
 	t.Run("a Vault token", func(t *testing.T) { a.in(t).wireVaultToken() })
 	t.Run("metadata", func(t *testing.T) { a.in(t).wireMetadata() })
 	t.Run("untuned", func(t *testing.T) { a.in(t).wireUntuned() })
+	t.Run("rates", func(t *testing.T) { a.in(t).wireRates() })
 	t.Run("leases", func(t *testing.T) { a.in(t).wireLeases() })
 	t.Run("audit", func(t *testing.T) { a.in(t).wireAudit(log) })
 }
@@ -452,6 +454,40 @@ func (a *authorization) wireBareToken(b *audited) {
 				a.Errorf("%s of oauth/%s: want it in the audit log, and nowhere else", name, endpoint)
 			}
 		}
+	}
+}
+
+// wireRates: a subject that asks too often is told when to come again, at either
+// entrance, and nobody else has to wait.
+func (a *authorization) wireRates() {
+	a.Helper()
+	a.role("limited", "ci", data{"bound_subject": "", "bound_audiences": engine, "allowed_audiences": orders, "rate_limit": 1})
+	a.write("clients/limited", data{"auth_method": "client_secret_post", "role": "limited"})
+	a.secrets["limited"] = a.write("clients/limited/secret", nil).Data["client_secret"].(string)
+	token := func(subject string) string { return a.ci.Sign(a.T, a.ci.Claims(time.Now(), data{"sub": subject})) }
+	ask := func(subject string) answer {
+		form := a.form("client_secret_post", orders)
+		form.Set("client_id", "limited")
+		form.Set("client_secret", a.secrets["limited"])
+		form.Set("subject_token", token(subject))
+		return a.post("token", form)
+	}
+	var limited answer
+	eventually(a.T, func() error {
+		if limited = ask("greedy"); limited.status != http.StatusTooManyRequests {
+			return fmt.Errorf("status %d", limited.status)
+		}
+		return nil
+	})
+	wantOAuth(a.T, "too many", limited, http.StatusTooManyRequests, "slow_down")
+	if wait, err := strconv.Atoi(limited.header.Get("Retry-After")); err != nil || wait < 1 || wait > 60 {
+		a.Errorf("Retry-After is %q", limited.header.Get("Retry-After"))
+	}
+	wantOAuth(a.T, "another subject", ask("modest"), http.StatusOK, "")
+	_, err := a.tryWrite("exchange/limited", data{"subject_token": token("greedy"), "audience": orders})
+	refused(a.T, err, http.StatusTooManyRequests, "slow_down: rate_limit: the subject has asked by the role for more than 1 exchanges a minute")
+	if got := a.metrics().samples[`token_exchange_denied_total{role="limited", rule="rate_limit", stage="rate"}`]; got != 2 {
+		a.Errorf("the metric has %v", got)
 	}
 }
 
